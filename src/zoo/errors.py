@@ -1,0 +1,60 @@
+"""The failures that a user can meet; each class is one exit code of the command line."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class ZooError(Exception):
+    """A failure that the user can mend; its text is one line: what, where, and the way out."""
+
+    exit_code = 1
+
+
+class ConfigError(ZooError, ValueError):
+    """An option that is unknown, of the wrong type or out of range."""
+
+    exit_code = 2
+
+
+class DataError(ZooError, ValueError):
+    """A data file that is missing, empty or malformed; the text names `file:line`."""
+
+    exit_code = 3
+
+
+class CheckpointError(ZooError, ValueError):
+    """A checkpoint that is missing, damaged, of another format or of another model."""
+
+    exit_code = 4
+
+
+class DivergenceError(ZooError, ArithmeticError):
+    """A loss, gradient or weight that is no longer finite."""
+
+    exit_code = 5
+
+
+class StorageError(ZooError, OSError):
+    """A directory that cannot be written, or a full disk."""
+
+    exit_code = 6
+
+
+class MemoryLimitError(ZooError, MemoryError):
+    """Memory ran out, of the machine or of the accelerator."""
+
+    exit_code = 7
+
+
+class BusyError(ZooError):
+    """A run directory that another process is using."""
+
+    exit_code = 8
+
+
+def unknown(kind: str, name: str, choices: Iterable[str]) -> str:
+    """Say that `name` is no `kind`, with the nearest choice and the list of all."""
+    choices = list(choices)
+    near = get_close_matches(name, choices, n=1, cutoff=0.6)
+    hint = f"; did you mean '{near[0]}'?" if near else ""
+    return f"unknown {kind} '{name}'{hint} (choices: {', '.join(choices)})"
