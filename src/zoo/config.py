@@ -153,6 +153,7 @@ class ToyConfig:
     train_size: int = option(20000, "training sequences", at_least=1)
     valid_size: int = option(500, "validation sequences", at_least=1)
     test_size: int = option(1000, "test sequences, none of them in train", at_least=1)
+    limit: int = option(0, "use only this many training sequences; 0: all", at_least=0)
 
 
 def train_file() -> Any:

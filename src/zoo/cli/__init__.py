@@ -1,0 +1,98 @@
+"""The command line: thin verbs over the rooms above; the only module that prints results."""
+
+import sys
+from collections.abc import Callable
+
+from zoo.cli.exits import guarded
+from zoo.errors import ConfigError, unknown
+
+
+def main() -> int:
+    """Run `zoo VERB ...`."""
+    return guarded(lambda: run(sys.argv[1:]))
+
+
+def train_main() -> int:
+    """Run `zoo-train ...`."""
+    return guarded(lambda: _train(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run a verb; return its exit code."""
+    verb, *rest = arguments or ["--help"]
+    if verb in ("--help", "-h", "help"):
+        print(_usage())
+        return 0
+    if verb == "--version":
+        print(_version())
+        return 0
+    if verb not in VERBS:
+        raise ConfigError(unknown("verb", verb, VERBS))
+    return VERBS[verb][1](rest)
+
+
+def _usage() -> str:
+    lines = [f"  zoo {verb:10} {summary}" for verb, (summary, _) in VERBS.items()]
+    return "\n".join(
+        [
+            "A zoo of sequence models, trained from the shell.",
+            "",
+            *lines,
+            "",
+            "zoo VERB --help says more; zoo --version.",
+        ]
+    )
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return f"zoo {version('zoo')}"
+
+
+# Each verb imports its module when it is called, so that none waits for another's imports.
+
+
+def _train(arguments: list[str]) -> int:
+    from zoo.cli.train import train
+
+    return train(arguments)
+
+
+def _evaluate(arguments: list[str]) -> int:
+    from zoo.cli.runs import evaluate
+
+    return evaluate(arguments)
+
+
+def _predict(arguments: list[str]) -> int:
+    from zoo.cli.runs import predict
+
+    return predict(arguments)
+
+
+def _models(arguments: list[str]) -> int:
+    return _listing("model", arguments)
+
+
+def _datasets(arguments: list[str]) -> int:
+    return _listing("dataset", arguments)
+
+
+def _listing(group: str, arguments: list[str]) -> int:
+    from zoo.cli.help import listing
+
+    if {"--help", "-h"}.intersection(arguments) or len(arguments) > 1:
+        print(f'zoo {group}s ["PATTERN"]    list what there is, a line each; use one with zoo-train {group}=NAME')
+        return 0
+    print(listing(group, *arguments))
+    return 0
+
+
+VERBS: dict[str, tuple[str, Callable[[list[str]], int]]] = {
+    "train": ("train a model (the same as zoo-train)", _train),
+    "evaluate": ("score a run on its validation or test part, or on files", _evaluate),
+    "predict": ("apply a run to lines of text", _predict),
+    "models": ("list the models", _models),
+    "datasets": ("list the datasets", _datasets),
+}

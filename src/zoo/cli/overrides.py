@@ -1,0 +1,252 @@
+"""Reading `key=value` before Hydra does: values become what their option's type says, and are quoted for Hydra.
+
+Hydra's grammar refuses Hangul, `~ ( ) = #` and spaces in bare values; here any text serves where text is wanted.
+"""
+
+import itertools
+import math
+import re
+import types
+from collections.abc import Iterator
+from enum import StrEnum
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple, Union, get_args, get_origin, get_type_hints
+
+from zoo.cli.compose import ALL_GROUPS, FREE_GROUPS, compose, names, part, read, select
+from zoo.config import GROUPS, TrainConfig, check, from_dict, load_config, to_dict
+from zoo.errors import CheckpointError, ConfigError, unknown
+
+PATHS = {"dataset.train", "dataset.valid", "dataset.test", "run_dir", "resume"}
+MOST_COMBINATIONS = 1000
+"""A larger sweep is checked by its first combinations alone."""
+
+
+class Override(NamedTuple):
+    """A key and its text; `raw` text is an interpolation or one of Hydra's functions and left to Hydra."""
+
+    key: str
+    texts: list[str]
+    raw: bool
+
+
+def parse(word: str, *, multirun: bool = False) -> Override:
+    """Split `key=value`; in a multirun, commas outside of quotes and brackets separate the values of a sweep."""
+    key, equals, text = word.partition("=")
+    if not equals:
+        raise ConfigError(_no_value(key))
+    key = key.removeprefix("++").strip()
+    if key.startswith(("+", "~")):
+        raise ConfigError(f"`{word}`: options are neither added nor removed here; write {key[1:]}=VALUE")
+    raw = "${" in text or (multirun and re.fullmatch(r"(choice|range|interval|glob|shuffle|sort|tag)\(.*\)", text))
+    return Override(key, split(text) if multirun and not raw else [text], bool(raw))
+
+
+def _no_value(word: str) -> str:
+    if word.startswith("~"):
+        return f"`{word}`: options are not removed here; write {word[1:]}=VALUE"
+    if word in GROUPS:
+        return f"`{word}` needs a choice: write {word}=NAME (choices: {', '.join(names(word))})"
+    if word in hints(TrainConfig):
+        return f"`{word}` needs a value: write {word}=VALUE"
+    return f"expected KEY=VALUE, but found '{word}'; see zoo-train --help"
+
+
+def split(text: str) -> list[str]:
+    """Split at the commas outside of quotes and brackets: `[a,b],c` gives `[a,b]` and `c`."""
+    parts, depth, quote = [""], 0, ""
+    for sign in text:
+        if quote:
+            quote = "" if sign == quote else quote
+        elif sign in "'\"" and not parts[-1].strip(" ["):
+            quote = sign
+        elif sign in "[]":
+            depth += 1 if sign == "[" else -1
+        if sign == "," and not quote and depth <= 0:
+            parts.append("")
+        else:
+            parts[-1] += sign
+    return parts
+
+
+@cache
+def hints(cls: type) -> dict[str, Any]:
+    """Return the types of the options that can be set."""
+    return {key: hint for key, hint in get_type_hints(cls).items() if key != "name"}
+
+
+# ---- from text to values and to Hydra's grammar
+
+
+def read_value(text: str, hint: Any, key: str) -> Any:
+    """Return what `text` means for an option of this type, or raise ConfigError."""
+    text = text.strip()
+    if get_origin(hint) in (Union, types.UnionType):
+        return None if text == "null" else read_value(text, get_args(hint)[0], key)
+    if get_origin(hint) is list:
+        return _read_list(text, get_args(hint)[0], key)
+    if hint is Any and key != "resume" and text.startswith("["):
+        return _read_list(text, str, key)
+    if isinstance(hint, type) and issubclass(hint, StrEnum):
+        return _read_choice(_unquote(text), hint, key)
+    if hint in (bool, int, float):
+        return _read_number(_unquote(text), hint, key)
+    return _read_text(text, key)
+
+
+def _read_list(text: str, hint: Any, key: str) -> list[Any]:
+    if not (text.startswith("[") and text.endswith("]")):
+        raise ConfigError(f"`{key}` must be a list, as in {key}=[a,b], but is {text!r}")
+    return [read_value(item, hint, key) for item in split(text[1:-1])] if text[1:-1].strip() else []
+
+
+def _read_choice(text: str, hint: type[StrEnum], key: str) -> str:
+    if text not in hint.__members__:
+        raise ConfigError(unknown(f"value of `{key}`", text, hint.__members__))
+    return text
+
+
+def _read_number(text: str, hint: type, key: str) -> Any:
+    if hint is bool:
+        if text.lower() not in ("true", "false"):
+            raise ConfigError(f"`{key}` must be true or false, but is {text!r}")
+        return text.lower() == "true"
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if hint is float and not math.isnan(number):
+        return number
+    if hint is int and math.isfinite(number) and number.is_integer():
+        return int(text) if re.fullmatch(r"[+-]?[\d_]+", text) else int(number)
+    raise ConfigError(f"`{key}` must be a {'whole ' if hint is int else ''}number, but is {text!r}")
+
+
+def _read_text(text: str, key: str) -> Any:
+    plain = _unquote(text)
+    if key == "resume" and text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    if key == "dataset.columns" and re.fullmatch(r"\d+", text):
+        return int(text)
+    return str(Path(plain).expanduser()) if key in PATHS and plain else plain
+
+
+def _unquote(text: str) -> str:
+    return text[1:-1] if len(text) > 1 and text[0] in "'\"" and text[-1] == text[0] else text
+
+
+def write_value(value: Any) -> str:
+    """Write a value in Hydra's grammar; text is always quoted, so that any letter may stand in it."""
+    if isinstance(value, list):
+        return f"[{','.join(map(write_value, value))}]"
+    if isinstance(value, str):
+        escaped = re.sub(r"(\\*)'", r"\1\1\\'", value)
+        return "'" + re.sub(r"(\\+)$", r"\1\1", escaped) + "'"
+    return "null" if value is None else str(value).lower()
+
+
+# ---- checking
+
+
+def hint_of(key: str, chosen: dict[str, str | None]) -> Any:
+    """Return the type of an option among the chosen parts; ConfigError names the nearest where there is none."""
+    group, dot, name = key.partition(".")
+    if not dot and key in hints(TrainConfig):
+        return hints(TrainConfig)[key]
+    if dot and group in GROUPS and name == "name":
+        raise ConfigError(f"`{key}` follows from the choice: write {group}=NAME")
+    if dot and group in GROUPS:
+        return _hint_of_part(group, name, str(chosen[group]))
+    raise ConfigError(_unknown_key(key, chosen))
+
+
+def _hint_of_part(group: str, name: str, choice: str) -> Any:
+    own = hints(GROUPS[group][choice])
+    if name in own:
+        return own[name]
+    owners = [other for other, cls in GROUPS[group].items() if name in hints(cls)]
+    where = f"; it belongs to {group}={', '.join(owners)}" if owners else ""
+    raise ConfigError(unknown(f"option of {group}={choice}", name, own) + where)
+
+
+def _unknown_key(key: str, chosen: dict[str, str | None]) -> str:
+    inner = [f"{group}.{name}" for group in GROUPS for name in hints(GROUPS[group][str(chosen[group])])]
+    meant = [name for name in inner if name.rpartition(".")[2] == key]
+    if meant:
+        return f"unknown option '{key}'; did you mean '{meant[0]}'?"
+    top = [*ALL_GROUPS, *(name for name in hints(TrainConfig) if name not in GROUPS)]
+    return unknown("option", key, [*top, *inner] if "." in key else top)
+
+
+def for_hydra(override: Override, chosen: dict[str, str | None]) -> str:
+    """Write an override as Hydra reads it, with every value checked against its option's type."""
+    key = override.key
+    if key in ALL_GROUPS or _is_hydras(key):
+        return f"{key}={','.join(override.texts)}"
+    hint = hint_of(key, chosen)
+    texts = override.texts if override.raw else [write_value(read_value(t, hint, key)) for t in override.texts]
+    return f"{key}={','.join(texts)}"
+
+
+def _is_hydras(key: str) -> bool:
+    return key == "hydra" or key.startswith(("hydra.", "hydra/"))
+
+
+def combinations(overrides: list[Override]) -> Iterator[dict[str, str]]:
+    """Yield from key to text for every job of a sweep (one where nothing is swept); what is raw is left out."""
+    plain = [item for item in overrides if not item.raw and not _is_hydras(item.key)]
+    for texts in itertools.islice(itertools.product(*(item.texts for item in plain)), MOST_COMBINATIONS):
+        yield {item.key: text for item, text in zip(plain, texts, strict=True)}
+
+
+def choices(typed: dict[str, str]) -> dict[str, str | None]:
+    """Return the choice of every group for typed overrides; ConfigError where there is no such choice."""
+    groups: dict[str, str | None] = {}
+    for group in ALL_GROUPS:
+        if group in typed:
+            name = _unquote(typed[group].strip())
+            groups[group] = None if name == "null" and group in FREE_GROUPS else name
+            if groups[group] is not None:
+                read(group, name)
+    return select(groups)
+
+
+def config_of(typed: dict[str, str], *, complete: bool = True) -> TrainConfig | None:
+    """Return the checked config of one job, composed without Hydra; not `complete`: types are checked alone."""
+    chosen = choices(typed)
+    data = compose(chosen)
+    for key, text in typed.items():
+        if key not in ALL_GROUPS:
+            _assign(data, key, read_value(text, hint_of(key, chosen), key))
+    return from_dict(data, where="options") if complete else None
+
+
+def _assign(data: dict[str, Any], key: str, value: Any) -> None:
+    group, dot, name = key.partition(".")
+    if dot:
+        data[group][name] = value
+    else:
+        data[key] = value
+
+
+def resumed(path: str, typed: dict[str, str]) -> TrainConfig:
+    """Return the config of the run at `path` with the typed overrides laid over it."""
+    saved = Path(path) / "config.yaml"
+    if not saved.is_file():
+        raise CheckpointError(f"{path}: holds no run to resume (no config.yaml); give a run directory")
+    data = to_dict(load_config(saved))
+    for key in ("optimizer", "scheduler"):
+        if key in typed:
+            data[key] = part(key, read(key, typed[key]) and typed[key])
+    for key in ("model", "dataset", *FREE_GROUPS):
+        if key in typed and typed[key] != data.get(key, {}).get("name"):
+            raise ConfigError(
+                f"`{key}={typed[key]}` cannot change a run that is resumed; start a new one without `resume`"
+            )
+    chosen: dict[str, str | None] = {group: data[group]["name"] for group in GROUPS}
+    for key, text in typed.items():
+        if key not in ALL_GROUPS:
+            _assign(data, key, read_value(text, hint_of(key, chosen), key))
+    config = from_dict({**data, "run_dir": path, "resume": path}, where=str(saved))
+    check(config)
+    return config

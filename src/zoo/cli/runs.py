@@ -1,0 +1,179 @@
+"""`zoo evaluate RUN` and `zoo predict RUN`: what is done with a finished run."""
+
+import argparse
+import gzip
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO, Any, NoReturn, cast
+
+from zoo.errors import ConfigError, DataError
+
+READ = 1 << 16
+"""Bytes asked for at once; what a person types arrives by the line, a file in pieces worth a batch."""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line of ours."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(f"{message}; see {self.prog} --help")
+
+
+def _parser(verb: str, description: str) -> Parser:
+    parser = Parser(prog=f"zoo {verb}", description=description, allow_abbrev=False)
+    parser.add_argument("run", metavar="RUN", help="a run's directory, or `last`, the newest under runs/")
+    parser.add_argument("--beam", type=int, metavar="N", help="beam width; 1: greedy; default: the run's own")
+    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="default: auto")
+    return parser
+
+
+def _positive(value: int | None, flag: str) -> None:
+    if value is not None and value < 1:
+        raise ConfigError(f"`{flag}` must be at least 1, but is {value}")
+
+
+def evaluate(arguments: list[str]) -> int:
+    """Print a run's figures."""
+    parser = _parser("evaluate", "Score a run; repeats the figures of results.json on the same device and precision.")
+    parser.add_argument("--split", choices=["valid", "test"], default="test", help="default: test")
+    parser.add_argument(
+        "--data", nargs="+", metavar="FILE", help="score these files instead: one, or source and target"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    options = parser.parse_args(arguments)
+    _positive(options.beam, "--beam")
+    if options.data and len(options.data) > 2:
+        raise ConfigError(f"`--data` takes one file or two aligned ones, but got {len(options.data)}")
+    run = _open(options)
+    metrics = run.evaluate(options.split, files=options.data, beam=options.beam)
+    print(json.dumps(metrics, ensure_ascii=False) if options.json else table(metrics))
+    return 0
+
+
+def table(metrics: dict[str, Any]) -> str:
+    """Write metrics a line each."""
+    width = max(map(len, metrics))
+    return "\n".join(
+        f"{key:{width}}  {f'{value:.4f}' if isinstance(value, float) else value}" for key, value in metrics.items()
+    )
+
+
+def _open(options: argparse.Namespace) -> Any:
+    from zoo.experiment import open_run
+
+    return open_run(options.run, device=options.device)
+
+
+# ---- predict
+
+
+def predict(arguments: list[str]) -> int:
+    """Print one prediction for each line."""
+    parser = _parser("predict", "Apply a run to lines of text; one line out for each line in, in order.")
+    parser.add_argument(
+        "file", nargs="?", default="-", metavar="FILE", help="lines to read, .gz too; -: stdin (default)"
+    )
+    parser.add_argument("--nbest", type=int, default=1, metavar="K", help="print the K best, TAB between them")
+    parser.add_argument("--format", choices=["text", "jsonl"], default="text", help="default: text")
+    parser.add_argument("--attention", metavar="PNG", help="draw what the first line's prediction attends to")
+    options = parser.parse_args(arguments)
+    _positive(options.beam, "--beam")
+    _positive(options.nbest, "--nbest")
+    _has_file(options.file)
+    run = _open(options)
+    write = as_json if options.format == "jsonl" else as_text
+    drawn = options.attention is None
+    for lines in chunks(options.file):
+        for line, prediction in answers(run, lines, options.beam, options.nbest):
+            if not drawn and prediction is not None:
+                run.draw_attention(line, Path(options.attention))
+                drawn = True
+            sys.stdout.write(write(line, prediction, options.nbest) + "\n")
+        sys.stdout.flush()
+    return 0
+
+
+def _has_file(name: str) -> None:
+    if name != "-" and not Path(name).is_file():
+        raise DataError(f"{name}: no such file; give a file with a line for each prediction, or - for stdin")
+
+
+def answers(run: Any, lines: list[str], beam: int | None, nbest: int) -> Iterator[tuple[str, Any]]:
+    """Yield each line and its prediction, None for an empty line."""
+    predictions = iter(run.predict([line for line in lines if line.strip()], beam=beam, nbest=nbest))
+    for line in lines:
+        yield line, next(predictions) if line.strip() else None
+
+
+def chunks(name: str) -> Iterator[list[str]]:
+    """Yield the lines of a file or of stdin (-) as they come: whatever lies ready at once."""
+    if name == "-":
+        yield from _decode(_lines(sys.stdin.buffer), "stdin")
+        return
+    stream = gzip.open(name) if name.endswith(".gz") else Path(name).open("rb")
+    with stream:
+        yield from _decode(_lines(cast(IO[bytes], stream)), name)
+
+
+def _lines(stream: IO[bytes]) -> Iterator[list[bytes]]:
+    rest = b""
+    while data := cast(Any, stream).read1(READ):
+        *lines, rest = (rest + data).split(b"\n")
+        if lines:
+            yield lines
+    if rest:
+        yield [rest]
+
+
+def _decode(parts: Iterable[list[bytes]], name: str) -> Iterator[list[str]]:
+    number = 0
+    try:
+        for part in parts:
+            lines = []
+            for line in part:
+                number += 1
+                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+                lines.append(text.removesuffix("\r"))
+            yield lines
+    except UnicodeDecodeError as error:
+        raise DataError(f"{name}:{number}: not UTF-8 ({error.reason}); convert it, e.g. with iconv") from error
+    except (EOFError, gzip.BadGzipFile) as error:
+        raise DataError(f"{name}:{number + 1}: damaged gzip file: {error}") from error
+
+
+def as_text(line: str, prediction: Any, nbest: int) -> str:
+    """Write a prediction as one line; TAB between hypotheses, or between a label and its probability."""
+    if prediction is None:
+        return ""
+    if hasattr(prediction, "label"):
+        ranked = ranking(prediction)[:nbest]
+        return "\t".join(f"{label}\t{probability:.4f}" for label, probability in ranked)
+    return "\t".join(item.text for item in hypotheses(prediction))
+
+
+def as_json(line: str, prediction: Any, nbest: int) -> str:
+    """Write a line and its prediction as one JSON object."""
+    answer: dict[str, Any] = {"input": line}
+    if prediction is None:
+        answer["text"] = ""
+    elif hasattr(prediction, "label"):
+        answer |= {"label": prediction.label, "probability": prediction.probability}
+        answer["probabilities"] = dict(ranking(prediction))
+    else:
+        best = hypotheses(prediction)
+        answer |= {"text": best[0].text, "score": best[0].score}
+        if nbest > 1:
+            answer["nbest"] = [{"text": item.text, "score": item.score} for item in best]
+    return json.dumps(answer, ensure_ascii=False)
+
+
+def ranking(prediction: Any) -> list[tuple[str, float]]:
+    """Return labels and their probabilities, the likeliest first."""
+    return sorted(prediction.probabilities.items(), key=lambda pair: -pair[1])
+
+
+def hypotheses(prediction: Any) -> list[Any]:
+    """Return the hypotheses for one line, the best first."""
+    return prediction if isinstance(prediction, list) else [prediction]

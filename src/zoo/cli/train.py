@@ -1,0 +1,117 @@
+"""`zoo train` and `zoo-train`: overrides in, a trained run out."""
+
+from typing import Any, NamedTuple
+
+from zoo.cli import overrides as checking
+from zoo.cli.overrides import Override
+from zoo.config import TrainConfig
+from zoo.errors import ConfigError, unknown
+
+SWITCHES = {"--multirun", "-m", "--resolve", "--run", "-r", "--shell-completion", "-sc", "--hydra-help"}
+WITH_VALUE = {"--cfg", "-c", "--package", "-p", "--config-dir", "-cd", "--info", "-i"}
+INFO = {"all", "config", "defaults", "defaults-tree", "plugins", "searchpath"}
+UNCHECKED = {"--shell-completion", "-sc", "--hydra-help", "--config-dir", "-cd"}
+"""With these Hydra is asked at once: it completes half a word, or knows choices from a directory of the user's."""
+
+
+class Words(NamedTuple):
+    """The command line, parted into Hydra's flags and overrides."""
+
+    flags: list[str]
+    overrides: list[str]
+
+
+def train(arguments: list[str]) -> int:
+    """Train as the overrides say; return the exit code."""
+    words = part(arguments)
+    if {"--help", "-h"}.intersection(words.flags):
+        from zoo.cli.help import train_help
+
+        print(train_help(words.overrides))
+        return 0
+    if UNCHECKED.intersection(words.flags):
+        return _hydra(arguments)
+    multirun = not {"-m", "--multirun"}.isdisjoint(words.flags)
+    parsed = [checking.parse(word, multirun=multirun) for word in words.overrides]
+    path = _path_to_resume(parsed, multirun=multirun)
+    if path:
+        _train_one(checking.resumed(path, {item.key: item.texts[0] for item in parsed if item.key != "resume"}))
+        return 0
+    shown = {"--cfg", "-c", "--info", "-i"}.intersection(words.flags)
+    return _hydra(words.flags + checked(parsed, complete=not shown))
+
+
+def part(arguments: list[str]) -> Words:
+    """Part flags from overrides; ConfigError for a flag that does not exist, with the way to write an option."""
+    flags: list[str] = []
+    words: list[str] = []
+    rest = iter(arguments)
+    for word in rest:
+        name = word.partition("=")[0]
+        if name in WITH_VALUE:
+            flags.append(word)
+            if word == name:
+                flags.extend(_value_of(word, rest))
+        elif word in SWITCHES or word in ("--help", "-h"):
+            flags.append(word)
+        elif word.startswith("-"):
+            raise ConfigError(_no_flag(word, next(rest, "VALUE")))
+        else:
+            words.append(word)
+    return Words(flags, words)
+
+
+def _value_of(flag: str, rest: Any) -> list[str]:
+    value = next(rest, None)
+    if value is None and flag not in ("--info", "-i"):
+        raise ConfigError(f"`{flag}` needs a value; see zoo-train --help")
+    return [] if value is None else [value]
+
+
+def _no_flag(word: str, following: str) -> str:
+    name, equals, value = word.lstrip("-").partition("=")
+    key = name if "." in name else name.replace("-", "_")
+    flags = [flag for flag in (*SWITCHES, *WITH_VALUE, "--help") if flag.startswith("--")]
+    try:
+        checking.hint_of(key, checking.choices({}))
+    except ConfigError as error:
+        if "did you mean" not in str(error) or not word.startswith("--"):
+            return unknown("flag", word, sorted(flags))
+        key = str(error).partition("did you mean '")[2].partition("'")[0]
+    value = value if equals else following
+    return f"options are written without dashes: write {key}={value}"
+
+
+def checked(parsed: list[Override], *, complete: bool) -> list[str]:
+    """Check every job that the overrides describe; return the overrides in Hydra's grammar."""
+    words: dict[str, str] = {}
+    for typed in checking.combinations(parsed):
+        # A raw value (an interpolation, Hydra's own functions) is known to Hydra alone, which checks its type.
+        checking.config_of(typed, complete=complete and not any(item.raw for item in parsed))
+        chosen = checking.choices(typed)
+        words = words or {item.key: checking.for_hydra(item, chosen) for item in parsed}
+    return list(words.values())
+
+
+def _path_to_resume(parsed: list[Override], *, multirun: bool) -> str:
+    texts = [text for item in parsed if item.key == "resume" for text in item.texts]
+    paths = [path for path in (checking.read_value(text, Any, "resume") for text in texts) if isinstance(path, str)]
+    if not paths:
+        return ""
+    if multirun:
+        raise ConfigError("`resume=PATH` continues one run; leave out --multirun")
+    if any(item.raw for item in parsed):
+        raise ConfigError("`resume=PATH` takes plain values; leave out ${...}")
+    return paths[-1]
+
+
+def _hydra(arguments: list[str]) -> int:
+    from zoo.cli.hydra_app import run
+
+    return run(arguments, _train_one)
+
+
+def _train_one(config: TrainConfig) -> None:
+    from zoo.experiment import train as train_run
+
+    train_run(config)
