@@ -513,6 +513,16 @@ def check(config: TrainConfig) -> None:
         raise ConfigError(f"`resume` must be false, true or a path, but is {config.resume!r}")
 
 
+def model_config(name: str, options: dict[str, Any]) -> Any:
+    """Build a checked model config from its name and options; ConfigError names what is wrong."""
+    if name not in MODELS:
+        raise ConfigError(unknown("model", name, MODELS))
+    config = _build(MODELS[name], {**options, "name": name}, "`model.")
+    _check_ranges(config, "model.")
+    _check_model(config)
+    return config
+
+
 def _check_ranges(config: Any, prefix: str) -> None:
     for item in fields(config):
         value = getattr(config, item.name)
@@ -539,11 +549,35 @@ def _check_model(model: Any) -> None:
         raise ConfigError(f"`model.d_model` over `model.nhead` must be even for rotary positions, but is {model.d_model // model.nhead}")  # fmt: skip
     if isinstance(model, Seq2SeqConfig) and model.input_feeding and model.attention == Attention.none:
         raise ConfigError("`model.input_feeding` needs an attention; set `model.attention`")
+    if isinstance(model, Seq2SeqConfig) and model.bidirectional and model.hidden_size % 2:
+        raise ConfigError(f"`model.hidden_size` must be even for two directions, but is {model.hidden_size}")
     if isinstance(model, ClassifierConfig):
         if model.encoder == Encoder.transformer and model.hidden_size % model.nhead:
             raise ConfigError(f"`model.nhead` must divide `model.hidden_size` ({model.hidden_size}), but is {model.nhead}")  # fmt: skip
         if not model.kernel_sizes or min(model.kernel_sizes) < 1:
             raise ConfigError(f"`model.kernel_sizes` must be numbers of at least 1, but is {model.kernel_sizes}")
+        if model.encoder in RECURRENT and model.bidirectional and model.hidden_size % 2:
+            raise ConfigError(f"`model.hidden_size` must be even for two directions, but is {model.hidden_size}")
+        _check_idle(model)
+
+
+RECURRENT = (Encoder.rnn, Encoder.gru, Encoder.lstm)
+ENCODERS_OF = {
+    "num_layers": (*RECURRENT, Encoder.transformer),
+    "bidirectional": RECURRENT,
+    "nhead": (Encoder.transformer,),
+    "kernel_sizes": (Encoder.cnn,),
+}
+"""Options of the classifiers that only some encoders have."""
+
+
+def _check_idle(model: ClassifierConfig) -> None:
+    """Refuse an option that was changed but has no effect on the chosen encoder."""
+    defaults = ClassifierConfig()
+    for key, encoders in ENCODERS_OF.items():
+        if model.encoder not in encoders and getattr(model, key) != getattr(defaults, key):
+            fits = ", ".join(encoders)
+            raise ConfigError(f"`model.{key}` has no effect on the encoder {model.encoder}; it goes with {fits}")
 
 
 def _check_dataset(dataset: Any) -> None:

@@ -1,0 +1,184 @@
+"""What turns a text into one vector: a mean, windows, a recurrent network or self-attention.
+
+Every encoder has `size`, the width of its vector, and maps tokens (batch, time) and their lengths (batch), a tensor
+on the CPU, to (batch, size). A text without tokens gives a finite vector too.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from zoo.nn.dropout import Dropout
+from zoo.nn.embedding import SinusoidalPositions, TokenEmbedding, padding_mask
+from zoo.nn.recurrent import CELLS, RecurrentEncoder
+from zoo.nn.transformer import TransformerEncoder
+
+
+class BagEncoder(nn.Module):
+    """Average the vectors of all tokens, whatever their order (Joulin et al., 2017)."""
+
+    def __init__(self, vocab_size: int, embedding_size: int) -> None:
+        super().__init__()
+        self.size = embedding_size
+        self.embedding = TokenEmbedding(vocab_size, embedding_size)
+
+    def forward(self, text: Tensor, lengths: Tensor) -> Tensor:
+        """Return (batch, embedding_size); the vectors of single tokens are never laid out."""
+        table = self.embedding.table.weight
+        lengths = lengths.to(text.device, non_blocking=True)[:, None]
+        inside = torch.ones_like(text).cumsum(1) <= lengths
+        return F.embedding_bag(
+            text, table, mode="sum", per_sample_weights=inside.to(table.dtype) / lengths.clamp(min=1)
+        )
+
+
+class WindowEncoder(nn.Module):
+    """Look for patterns in windows of a few tokens and keep the strongest match of each (Kim, 2014, eq. 1 to 3).
+
+    Windows lie within the text; a text shorter than a window is filled up with zeros.
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        embedding_size: int,
+        hidden_size: int,
+        *,
+        kernel_sizes: Sequence[int],
+        activation: Callable[[Tensor], Tensor],
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.size = hidden_size * len(kernel_sizes)
+        self.embedding = TokenEmbedding(vocab_size, embedding_size)
+        self.dropout = Dropout(dropout)
+        self.windows = nn.ModuleList(nn.Conv1d(embedding_size, hidden_size, width) for width in kernel_sizes)
+        self.activation = activation
+
+    def forward(self, text: Tensor, lengths: Tensor) -> Tensor:
+        """Return (batch, hidden_size * number of window widths)."""
+        vectors = self.dropout(self.embedding(text))  # (batch, time, embedding_size)
+        mask = padding_mask(lengths, text.size(1), text.device)
+        if mask is not None:
+            vectors = vectors.masked_fill(mask[..., None], 0)
+        signals = vectors.transpose(1, 2)
+        return torch.cat([self._strongest(window, signals, lengths) for window in self.windows], -1)
+
+    def _strongest(self, window: nn.Module, signals: Tensor, lengths: Tensor) -> Tensor:
+        """Return each pattern's largest value (batch, hidden_size) over the windows within the text."""
+        width = int(window.kernel_size[0])  # type: ignore[index]
+        signals = F.pad(signals, (0, max(0, width - signals.size(2))))
+        matches = window(signals)  # (batch, hidden_size, time - width + 1)
+        outside = padding_mask((lengths - width + 1).clamp(min=1), matches.size(2), matches.device)
+        if outside is not None:
+            matches = matches.masked_fill(outside[:, None], torch.finfo(matches.dtype).min)
+        return self.activation(matches.max(-1).values)
+
+
+class RecurrentTextEncoder(nn.Module):
+    """Read the text and keep the last state; with two directions, the last of each."""
+
+    def __init__(
+        self,
+        vocab_size: int,
+        embedding_size: int,
+        hidden_size: int,
+        *,
+        cell: str,
+        num_layers: int,
+        bidirectional: bool,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.size = hidden_size
+        self.embedding = TokenEmbedding(vocab_size, embedding_size)
+        self.dropout = Dropout(dropout)
+        self.encoder = RecurrentEncoder(
+            embedding_size, hidden_size, cell=cell, num_layers=num_layers, bidirectional=bidirectional, dropout=dropout
+        )
+
+    def forward(self, text: Tensor, lengths: Tensor) -> Tensor:
+        """Return (batch, hidden_size)."""
+        _, hidden = self.encoder(self.dropout(self.embedding(text)), lengths)
+        last: Tensor = hidden[0][-1]
+        return last
+
+
+class TransformerTextEncoder(nn.Module):
+    """Average the vectors that self-attention makes of the tokens."""
+
+    def __init__(
+        self,
+        vocab_size: int,
+        embedding_size: int,
+        hidden_size: int,
+        *,
+        nhead: int,
+        num_layers: int,
+        activation: Callable[[Tensor], Tensor],
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.size = hidden_size
+        self.embedding = TokenEmbedding(vocab_size, embedding_size, scaled=True)
+        self.widen = nn.Linear(embedding_size, hidden_size) if embedding_size != hidden_size else nn.Identity()
+        self.positions = SinusoidalPositions(hidden_size)
+        self.dropout = Dropout(dropout)
+        self.encoder = TransformerEncoder(
+            hidden_size,
+            nhead,
+            num_layers=num_layers,
+            dim_feedforward=4 * hidden_size,
+            dropout=dropout,
+            activation=activation,
+        )
+
+    def forward(self, text: Tensor, lengths: Tensor) -> Tensor:
+        """Return (batch, hidden_size)."""
+        mask = padding_mask(lengths, text.size(1), text.device)
+        vectors = self.dropout(self.positions(self.widen(self.embedding(text))))
+        return masked_mean(self.encoder(vectors, mask), mask)
+
+
+def masked_mean(vectors: Tensor, mask: Tensor | None) -> Tensor:
+    """Average vectors (batch, time, dim) over the time that mask (batch, time) does not hide."""
+    if mask is None:
+        return vectors.mean(1)
+    inside = (~mask).to(vectors.dtype)
+    weights = inside / inside.sum(1, keepdim=True).clamp(min=1)
+    return torch.bmm(weights[:, None], vectors)[:, 0]
+
+
+TextEncoder = BagEncoder | WindowEncoder | RecurrentTextEncoder | TransformerTextEncoder
+
+
+def build_text_encoder(
+    kind: str,
+    vocab_size: int,
+    *,
+    embedding_size: int,
+    hidden_size: int,
+    num_layers: int,
+    nhead: int,
+    kernel_sizes: Sequence[int],
+    bidirectional: bool,
+    dropout: float,
+    activation: Callable[[Tensor], Tensor],
+) -> TextEncoder:
+    """Return the encoder of this kind; each takes of the sizes what it knows."""
+    if kind == "bag":
+        return BagEncoder(vocab_size, embedding_size)
+    sizes = (vocab_size, embedding_size, hidden_size)
+    if kind == "cnn":
+        return WindowEncoder(*sizes, kernel_sizes=kernel_sizes, activation=activation, dropout=dropout)
+    if kind in CELLS:
+        return RecurrentTextEncoder(
+            *sizes, cell=kind, num_layers=num_layers, bidirectional=bidirectional, dropout=dropout
+        )
+    if kind == "transformer":
+        return TransformerTextEncoder(
+            *sizes, nhead=nhead, num_layers=num_layers, activation=activation, dropout=dropout
+        )
+    raise ValueError(f"`encoder` must be one of bag, cnn, rnn, gru, lstm, transformer, but is {kind!r}")
