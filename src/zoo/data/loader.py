@@ -1,0 +1,89 @@
+"""Batches of like lengths, cut by a budget of tokens."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from zoo.data.batch import Batch
+from zoo.data.corpus import Array, Corpus
+
+
+class Loader:
+    """Yields the batches of a corpus, anew each epoch; their order is a function of (seed, epoch) alone.
+
+    In a batch, rows times the longest source, and rows times the longest target, are each at most `batch_tokens`; a
+    single sequence over it is a batch of its own. Most batches hold sources of one length, so that none is padded.
+    `shuffle=False` gives the batches by length, the same in each epoch.
+    """
+
+    def __init__(self, corpus: Corpus, *, batch_tokens: int, seed: int = 0, shuffle: bool = True) -> None:
+        self.corpus, self.batch_tokens, self.seed, self.shuffle = corpus, batch_tokens, seed, shuffle
+        self.epoch = 0
+        self._planned: int | None = None
+        self._plan: list[Array] = []
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose batches come next."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        """Return the number of batches of the current epoch."""
+        return len(self.plan())
+
+    @property
+    def tokens(self) -> int:
+        """Return the tokens of the current epoch: predicted targets of pairs, or read tokens of texts."""
+        self.plan()
+        return self.corpus.tokens
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self.iterate()
+
+    def iterate(self, start: int = 0) -> Iterator[Batch]:
+        """Yield the batches of the current epoch from number `start` on."""
+        for rows in self.plan()[start:]:
+            yield self.corpus.batch(rows)
+
+    def plan(self) -> list[Array]:
+        """Return the rows of each batch of the current epoch."""
+        epoch = self.epoch if self.shuffle else 0
+        if self._planned != epoch:
+            if self.shuffle:
+                self.corpus.set_epoch(self.seed, epoch)
+            self._plan = self._draw(epoch)
+            self._planned = epoch
+        return self._plan
+
+    def _draw(self, epoch: int) -> list[Array]:
+        lengths, rng = self.corpus.lengths, np.random.default_rng((self.seed, epoch))
+        ties = (rng.random(len(self.corpus)),) if self.shuffle else ()
+        order = np.lexsort((*ties, *reversed(lengths)))  # by source, then target, then the draw
+        batches = cut([side[order] for side in lengths], batch_tokens=self.batch_tokens)
+        numbers = rng.permutation(len(batches)) if self.shuffle else range(len(batches))
+        return [order[batches[i]] for i in numbers]
+
+
+def cut(lengths: list[Array], *, batch_tokens: int) -> list[slice]:
+    """Cut sorted rows into batches within the budget; `lengths` holds those of each side, the first one ascending.
+
+    A batch ends where the first side's length changes, unless it would then be less than half full.
+    """
+    first, most = lengths[0], np.maximum.reduce(lengths)
+    ends = np.append(np.flatnonzero(np.diff(first)) + 1, len(first))  # where each length's rows end
+    batches, start, group = [], 0, 0
+    while start < len(first):
+        size = _fitting(most[start : start + batch_tokens // int(first[start]) + 1], batch_tokens)
+        while ends[group] <= start:
+            group += 1
+        same = int(ends[group]) - start
+        if same < size and same * int(most[start : start + same].max()) * 2 >= batch_tokens:
+            size = same
+        batches.append(slice(start, start + size))
+        start += size
+    return batches
+
+
+def _fitting(most: Array, batch_tokens: int) -> int:
+    """Return how many leading rows keep rows times the longest within the budget, at least one."""
+    filled = np.maximum.accumulate(most) * np.arange(1, len(most) + 1)
+    return max(1, int(np.searchsorted(filled, batch_tokens, side="right")))

@@ -1,0 +1,92 @@
+"""Subword tokenizers, learned by sentencepiece from the training texts."""
+
+import io
+from collections.abc import Iterable
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from zoo.errors import ConfigError, DataError
+
+SPACE, LITERAL_SPACE = "\u2581", "\ufdd0"
+"""sentencepiece's mark for a space, and the noncharacter that stands for that mark where a text holds it."""
+DEFAULT_SIZE = 8000
+LONGEST_SENTENCE = 10_000_000
+
+
+class Subword:
+    """Byte pair encoding (Sennrich 2016) or a unigram model (Kudo 2018).
+
+    Nothing is normalized and no space is dropped, so that joining the pieces gives the text back.
+    """
+
+    def __init__(self, name: str, model: bytes) -> None:
+        from sentencepiece import SentencePieceProcessor
+
+        self.name, self.model = name, model
+        self.processor = SentencePieceProcessor()
+        self.processor.LoadFromSerializedProto(model)
+
+    @classmethod
+    def train(cls, name: str, texts: Iterable[str], *, vocab_size: int) -> "Subword":
+        """Learn at most `vocab_size` pieces (0: 8000); fewer where the texts do not hold as many."""
+        from sentencepiece import SentencePieceTrainer
+
+        model = io.BytesIO()
+        try:
+            SentencePieceTrainer.train(
+                sentence_iterator=map(_escape, texts), model_writer=model, model_type=name,
+                vocab_size=(vocab_size or DEFAULT_SIZE) + 1, hard_vocab_limit=False, character_coverage=1.0,
+                normalization_rule_name="identity", remove_extra_whitespaces=False, add_dummy_prefix=True,
+                unk_id=0, bos_id=-1, eos_id=-1, pad_id=-1, max_sentence_length=LONGEST_SENTENCE,
+                num_threads=1, minloglevel=2,
+            )  # fmt: skip
+        except (RuntimeError, OSError) as error:
+            raise ConfigError(
+                f"no {name} pieces can be learned with `dataset.vocab_size` {vocab_size or DEFAULT_SIZE} "
+                f"({str(error).splitlines()[0]}); it must hold every character of the training texts"
+            ) from error
+        return cls(name, model.getvalue())
+
+    def split(self, text: str) -> list[str]:
+        return self.split_many([text])[0]
+
+    def split_many(self, texts: Iterable[str]) -> list[list[str]]:
+        pieces: list[list[str]] = self.processor.encode([_escape(text) for text in texts], out_type=str)
+        return pieces
+
+    def sample_many(self, texts: Iterable[str], *, strength: float, seed: int) -> list[list[str]]:
+        """Split with dropout (bpe, Provilkov 2020) or by drawing from all splits (unigram, Kudo 2018)."""
+        from sentencepiece import set_random_generator_seed
+
+        set_random_generator_seed(seed)
+        options: dict[str, Any] = {"enable_sampling": True, "alpha": strength, "nbest_size": -1, "num_threads": 1}
+        escaped = [_escape(text) for text in texts]
+        pieces: list[list[str]] = self.processor.encode(escaped, out_type=str, **options)
+        return pieces
+
+    def join(self, tokens: Iterable[str]) -> str:
+        pieces = iter(tokens)
+        first = "".join(islice(pieces, 1)).removeprefix(SPACE)
+        return (first + "".join(pieces)).replace(SPACE, " ").replace(LITERAL_SPACE, SPACE)
+
+    def pieces(self) -> list[str]:
+        """Return all pieces but the unknown one."""
+        return [self.processor.id_to_piece(i) for i in range(1, self.processor.vocab_size())]
+
+    def save(self, path: Path) -> None:
+        path.write_bytes(self.model)
+
+    @classmethod
+    def load(cls, name: str, path: Path) -> "Subword":
+        """Read what `save` wrote; DataError where that is not a model of sentencepiece."""
+        try:
+            return cls(name, path.read_bytes())
+        except OSError as error:
+            raise DataError(f"{path}: {error.strerror or error}; the run's vocabulary files must lie beside its config") from error  # fmt: skip
+        except RuntimeError as error:
+            raise DataError(f"{path}: no model of sentencepiece; copy the file from the run again") from error
+
+
+def _escape(text: str) -> str:
+    return text.replace(SPACE, LITERAL_SPACE)
