@@ -1,0 +1,76 @@
+"""The loss is a sum over targets that count, however they are cut into batches."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from zoo.data.batch import IGNORE
+from zoo.loss import correct_count, summed_loss, target_count
+
+LOGITS = torch.randn(3, 5, 7, generator=torch.Generator().manual_seed(0))
+TARGETS = torch.tensor([[1, 2, 3, IGNORE, IGNORE], [0, 6, 5, 4, 3], [2, IGNORE, IGNORE, IGNORE, IGNORE]])
+
+
+@pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
+def test_equals_the_definition(label_smoothing: float) -> None:
+    total, count = summed_loss(LOGITS, TARGETS, label_smoothing=label_smoothing)
+    expected = 0.0
+    for row, column in (TARGETS >= 0).nonzero().tolist():
+        logs = LOGITS[row, column].log_softmax(-1)
+        expected -= (1 - label_smoothing) * logs[TARGETS[row, column]].item() + label_smoothing * logs.mean().item()
+    assert total.item() == pytest.approx(expected, rel=1e-5)
+    assert count.item() == 9
+
+
+def test_one_loss_serves_labels_and_sequences() -> None:
+    labels, steps = summed_loss(LOGITS[:, 0], TARGETS[:, 0]), summed_loss(LOGITS[:, :1], TARGETS[:, :1])
+    assert labels[0].item() == steps[0].item()
+    assert labels[1].item() == steps[1].item() == 3
+
+
+def test_batches_add_up_to_the_whole() -> None:
+    whole, count = summed_loss(LOGITS, TARGETS)
+    parts = [summed_loss(LOGITS[i : i + 1], TARGETS[i : i + 1]) for i in range(3)]
+    assert sum(part.item() for part, _ in parts) == pytest.approx(whole.item(), rel=1e-6)
+    assert sum(int(part) for _, part in parts) == int(count)
+
+
+def test_padding_changes_neither_loss_nor_gradient() -> None:
+    wide = F.pad(LOGITS, (0, 0, 0, 2), value=9.0).requires_grad_()
+    total, count = summed_loss(wide, F.pad(TARGETS, (0, 2), value=IGNORE))
+    total.backward()  # type: ignore[no-untyped-call]
+    assert (total.item(), int(count)) == pytest.approx((summed_loss(LOGITS, TARGETS)[0].item(), 9))
+    assert wide.grad is not None
+    assert not wide.grad[:, 5:].any()
+    assert not wide.grad[:, :5][TARGETS == IGNORE].any()
+
+
+def test_half_precision_is_summed_in_float32() -> None:
+    logits = torch.zeros(4000, 7, dtype=torch.bfloat16)
+    total, _ = summed_loss(logits, torch.zeros(4000, dtype=torch.long))
+    assert total.dtype == torch.float32
+    assert total.item() == pytest.approx(4000 * torch.tensor(7.0).log().item(), rel=1e-5)
+
+
+def test_double_precision_is_kept() -> None:
+    assert summed_loss(LOGITS.double(), TARGETS)[0].dtype == torch.float64
+
+
+def test_nothing_to_count_is_zero_and_not_nan() -> None:
+    total, count = summed_loss(LOGITS, torch.full_like(TARGETS, IGNORE))
+    assert (total.item(), count.item()) == (0.0, 0)
+
+
+def test_a_label_unseen_in_training_has_no_loss_and_is_never_right() -> None:
+    logits, labels = LOGITS[:, 0], torch.tensor([-1, 2, -1])
+    total, count = summed_loss(logits, labels)
+    assert total.item() == pytest.approx(F.cross_entropy(logits[1:2], labels[1:2]).item())
+    assert int(count) == 1
+    assert int(target_count(labels)) == 3
+    assert int(correct_count(logits, labels)) <= 1
+
+
+def test_correct_targets_are_those_with_the_largest_logit() -> None:
+    targets = LOGITS.argmax(-1).masked_fill(TARGETS == IGNORE, IGNORE)
+    assert int(correct_count(LOGITS, targets)) == int(target_count(targets)) == 9
+    assert int(correct_count(LOGITS, (targets + 1).where(targets >= 0, targets))) == 0
