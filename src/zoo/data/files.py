@@ -196,7 +196,7 @@ def read_lines(path: str) -> Iterator[tuple[int, str]]:
     """
     number = 0
     try:
-        with closing(gzip.open(path, "rb") if path.endswith(".gz") else open(path, "rb")) as file:  # noqa: SIM115
+        with closing(gzip.open(path, "rb") if path.endswith(".gz") else open(path, "rb")) as file:
             while raw := file.readline(LONGEST_LINE):
                 number += 1
                 yield number, _text(raw.removeprefix(BOM) if number == 1 else raw, f"{path}:{number}")

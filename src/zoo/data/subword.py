@@ -83,7 +83,7 @@ class Subword:
         try:
             return cls(name, path.read_bytes())
         except OSError as error:
-            raise DataError(f"{path}: {error.strerror or error}; the run's vocabulary files must lie beside its config") from error  # fmt: skip
+            raise DataError(f"{path}: {error.strerror or error}; it must lie beside the run's config") from error
         except RuntimeError as error:
             raise DataError(f"{path}: no model of sentencepiece; copy the file from the run again") from error
 

@@ -169,7 +169,7 @@ class Codec:
         """Read what `save` wrote; DataError names the file that is missing or malformed."""
         path = directory / f"{name}.json"
         options: Any = read_json(path)
-        kind = options.get("tokenizer") if isinstance(options, dict) else None
+        kind = str(options.get("tokenizer")) if isinstance(options, dict) else ""
         if kind not in Kind.__members__ or not isinstance(options.get("lowercase"), bool):
             raise DataError(f"{path}: expected a tokenizer and whether to lower-case; copy the file from the run again")
         subword = kind in SUBWORD

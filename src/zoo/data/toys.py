@@ -41,8 +41,8 @@ def read_toy(config: ToyConfig, *, seed: int) -> Parts:
         drawn = _draw(config, rng, rng.integers(config.min_length, config.max_length + 1, config.train_size))
         train += [text for text in drawn if text not in taken]
     target = build_target(config.name, config.symbols)
-    parts = (Rows(texts, [target(text) for text in texts]) for texts in (train[: config.train_size], valid, test))
-    return Parts(**dict(zip(("train", "valid", "test"), parts, strict=True)))
+    rows = [Rows(texts, [target(text) for text in texts]) for texts in (train[: config.train_size], valid, test)]
+    return Parts(train=rows[0], valid=rows[1], test=rows[2])
 
 
 def _draw_held_out(config: ToyConfig, rng: np.random.Generator) -> list[str]:

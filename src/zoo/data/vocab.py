@@ -63,8 +63,6 @@ def read_json(path: Path) -> object:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise DataError(
-            f"{path}: {error.strerror or error}; the run's vocabulary files must lie beside its config"
-        ) from error
+        raise DataError(f"{path}: {error.strerror or error}; it must lie beside the run's config") from error
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: malformed JSON; copy the file from the run again") from error
