@@ -164,7 +164,7 @@ def _json_keys(value: Any, columns: Sequence[int | str], where: str) -> list[int
         return list(columns)
     for column in columns:
         if isinstance(column, int) and not 0 <= column < len(names):
-            raise DataError(f"{where}: expected {max(column, 1) + 1} fields, found {len(names)}")
+            raise DataError(f"{where}: expected {max(column, 1) + 1} columns, found {len(names)}")
     return [names[column] if isinstance(column, int) else column for column in columns]
 
 

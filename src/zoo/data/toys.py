@@ -35,13 +35,9 @@ def read_toy(config: ToyConfig, *, seed: int) -> Parts:
     rng = np.random.default_rng((seed, 0x70))
     held = _draw_held_out(config, rng)
     valid, test = held[config.test_size :], held[: config.test_size]
-    train: list[str] = []
-    taken = set(held)
-    while len(train) < config.train_size:
-        drawn = _draw(config, rng, rng.integers(config.min_length, config.max_length + 1, config.train_size))
-        train += [text for text in drawn if text not in taken]
+    train = _draw_unseen(config, rng, set(held))
     target = build_target(config.name, config.symbols)
-    rows = [Rows(texts, [target(text) for text in texts]) for texts in (train[: config.train_size], valid, test)]
+    rows = [Rows(texts, [target(text) for text in texts]) for texts in (train, valid, test)]
     return Parts(train=rows[0], valid=rows[1], test=rows[2])
 
 
@@ -65,6 +61,16 @@ def _draw_held_out(config: ToyConfig, rng: np.random.Generator) -> list[str]:
                 room[len(text)] -= 1
     texts = list(held)
     return [texts[i] for i in rng.permutation(len(texts))]
+
+
+def _draw_unseen(config: ToyConfig, rng: np.random.Generator, held: set[str]) -> list[str]:
+    """Draw the training sequences; one that is held out is drawn again, of the same length."""
+    lengths = rng.integers(config.min_length, config.max_length + 1, config.train_size)
+    texts = _draw(config, rng, lengths)
+    while seen := [i for i, text in enumerate(texts) if text in held]:
+        for i, text in zip(seen, _draw(config, rng, lengths[seen]), strict=True):
+            texts[i] = text
+    return texts
 
 
 def _draw(config: ToyConfig, rng: np.random.Generator, lengths: Array) -> list[str]:

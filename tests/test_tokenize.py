@@ -1,0 +1,161 @@
+import time
+import unicodedata
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from zoo.data.tokenize import Codec, build_tokenizer, fit, normalize
+from zoo.data.vocab import BOS, EOS, PAD, RESERVED, UNK
+from zoo.errors import ConfigError, DataError
+
+TEXTS = ["the cat sat on the mat", "a dog sat on a log", "  two  spaces and ▁ a mark ", "각 한국어", "naïve café"] * 4
+texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30)
+
+
+def build(name: str, rows: list[str] = TEXTS, **options: int | bool) -> Codec:
+    tokenizer = build_tokenizer(name, rows, vocab_size=60)
+    return fit(tokenizer, [rows], **options)[0]  # type: ignore[arg-type]
+
+
+CODECS = {name: build(name) for name in ("char", "jamo", "space", "word", "bpe", "unigram")}
+REVERSIBLE = ("char", "jamo", "bpe", "unigram")
+
+
+@pytest.mark.parametrize("name", REVERSIBLE)
+@given(text=texts)
+@settings(max_examples=60, deadline=None)
+def test_joining_the_tokens_gives_the_text_back_in_nfc(name: str, text: str) -> None:
+    codec = CODECS[name]
+    expected = unicodedata.normalize("NFC", text).replace("\ufdd0", "▁" if name in ("bpe", "unigram") else "\ufdd0")
+    assert codec.canonical(text) == expected
+
+
+@pytest.mark.parametrize("name", REVERSIBLE)
+def test_a_training_text_survives_its_ids(name: str) -> None:
+    for text in TEXTS:
+        assert CODECS[name].decode(CODECS[name].encode(text)) == text
+
+
+@pytest.mark.parametrize("name", ["space", "word"])
+@given(text=texts)
+@settings(max_examples=60, deadline=None)
+def test_words_are_joined_by_single_spaces(name: str, text: str) -> None:
+    tokens = CODECS[name].split(text)
+    assert all(tokens)
+    assert CODECS[name].tokenizer.join(tokens).split() == " ".join(tokens).split()
+
+
+@pytest.mark.parametrize("name", CODECS)
+@given(rows=st.lists(texts, max_size=6))
+@settings(max_examples=25, deadline=None)
+def test_many_texts_get_the_ids_that_each_gets_alone(name: str, rows: list[str]) -> None:
+    codec = CODECS[name]
+    ids = codec.encode_many(rows)
+    assert [ids.row(i).tolist() for i in range(len(ids))] == [codec.encode(text) for text in rows]
+
+
+@pytest.mark.parametrize("name", CODECS)
+def test_fitting_gives_the_ids_that_encoding_gives(name: str) -> None:
+    codec, (first, second) = fit(CODECS[name].tokenizer, [TEXTS[:3], TEXTS[3:]])
+    again = codec.encode_many(TEXTS)
+    np.testing.assert_array_equal(np.concatenate([first.ids, second.ids]), again.ids)
+    np.testing.assert_array_equal(np.concatenate([first.lengths, second.lengths]), again.lengths)
+
+
+def test_jamo_takes_hangul_apart_into_letters() -> None:
+    assert CODECS["jamo"].split("각") == ["\u1100", "\u1161", "\u11a8"]
+    assert CODECS["jamo"].decode(CODECS["jamo"].encode("각")) == "각"
+
+
+def test_word_is_the_basic_english_of_torchtext() -> None:
+    assert CODECS["word"].split("It's GOOD, (very)!") == ["it", "'", "s", "good", ",", "(", "very", ")", "!"]
+
+
+@pytest.mark.parametrize("name", ["char", "jamo", "space"])
+def test_composed_and_decomposed_texts_are_one(name: str) -> None:
+    assert CODECS[name].encode(unicodedata.normalize("NFD", "각 café")) == CODECS[name].encode("각 café")
+
+
+def test_reserved_ids_and_unknown_tokens_leave_no_trace_in_the_text() -> None:
+    codec = CODECS["char"]
+    assert codec.encode("\u4e00") == [UNK]
+    assert codec.decode([BOS, *codec.encode("cat"), UNK, EOS, PAD]) == "cat"
+
+
+def test_lowercase_belongs_to_the_codec(tmp_path: Path) -> None:
+    codec = build("char", ["ABC"], lowercase=True)
+    codec.save(tmp_path, "text")
+    loaded = Codec.load(tmp_path, "text")
+    assert loaded.encode("aBc") == codec.encode("ABC") == codec.encode("abc")
+    assert UNK not in codec.encode("ABC")
+
+
+@pytest.mark.parametrize("name", CODECS)
+def test_a_saved_codec_reads_back_equal(name: str, tmp_path: Path) -> None:
+    CODECS[name].save(tmp_path, "src")
+    loaded = Codec.load(tmp_path, "src")
+    assert loaded.vocab.tokens == CODECS[name].vocab.tokens
+    assert [loaded.encode(text) for text in TEXTS] == [CODECS[name].encode(text) for text in TEXTS]
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [("src.json", b"{}"), ("src.json", b'{"tokenizer": "wordd", "lowercase": false}'), ("src.model", b"no model")],
+)
+def test_a_damaged_codec_is_named(file: str, content: bytes, tmp_path: Path) -> None:
+    CODECS["bpe"].save(tmp_path, "src")
+    (tmp_path / file).write_bytes(content)
+    with pytest.raises(DataError, match=file.replace(".", r"\.")):
+        Codec.load(tmp_path, "src")
+
+
+@pytest.mark.parametrize("name", ["bpe", "unigram"])
+def test_subwords_are_learned_the_same_each_time_and_within_the_size(name: str) -> None:
+    assert build(name).vocab.tokens == CODECS[name].vocab.tokens
+    assert len(CODECS[name].vocab) <= RESERVED + 60
+
+
+@pytest.mark.parametrize("name", ["bpe", "unigram"])
+def test_sampled_subwords_follow_the_seed_and_spell_the_same_text(name: str) -> None:
+    codec = CODECS[name]
+    draw = {seed: codec.sample_many(TEXTS, strength=0.3, seed=seed) for seed in (1, 2)}
+    again = codec.sample_many(TEXTS, strength=0.3, seed=1)
+    np.testing.assert_array_equal(draw[1].ids, again.ids)
+    assert draw[1].ids.tolist() != draw[2].ids.tolist()
+    assert [codec.decode(draw[2].row(i)) for i in range(len(TEXTS))] == TEXTS
+
+
+@pytest.mark.parametrize("name", ["bpe", "unigram"])
+def test_a_size_below_the_number_of_characters_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"`dataset\.vocab_size` 3"):
+        build_tokenizer(name, TEXTS, vocab_size=3)
+
+
+def test_a_wrong_tokenizer_is_answered_with_the_nearest() -> None:
+    with pytest.raises(ConfigError, match="unknown tokenizer 'chars'; did you mean 'char'"):
+        build_tokenizer("chars", [])
+
+
+def test_min_count_that_leaves_no_token_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"`dataset\.min_count` \(9\)"):
+        build("char", ["abc"], min_count=9)
+
+
+def test_normalizing_twice_is_normalizing_once() -> None:
+    assert normalize("e\u0301 A") == "é A"
+    assert normalize(normalize("E\u0301", lowercase=True)) == "é"
+
+
+def test_encoding_takes_at_least_300_000_tokens_a_second() -> None:
+    rows, codec = ["pronunciation"] * 30_000, CODECS["char"]
+    fastest = min(_seconds(codec, rows) for _ in range(3))
+    assert 13 * len(rows) / fastest > 300_000
+
+
+def _seconds(codec: Codec, rows: list[str]) -> float:
+    start = time.perf_counter()
+    codec.encode_many(rows)
+    return time.perf_counter() - start
