@@ -6,6 +6,7 @@ The files keep to a few of Hydra's forms (tests compare every choice with Hydra'
 
 from collections.abc import Mapping
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,9 +31,7 @@ class Source(NamedTuple):
 
 def folder() -> Path:
     """Return where the YAML files are installed."""
-    import zoo.configs
-
-    return Path(next(iter(zoo.configs.__path__)))
+    return Path(next(iter(import_module("zoo.configs").__path__)))
 
 
 @cache

@@ -48,7 +48,7 @@ def as_zoo_error(error: Exception) -> ZooError | None:
         return error
     if isinstance(error, MemoryError) or _is_torchs_out_of_memory(error):
         return MemoryLimitError(
-            "memory ran out; lower `batch_tokens` (and raise `accumulate` as much to keep the step), or the model's size"
+            "memory ran out; lower `batch_tokens` (and raise `accumulate` as much to keep the step) or the model's size"
         )
     if isinstance(error, OSError) and error.errno in STORAGE:
         return StorageError(f"{error.filename or 'storage'}: {error.strerror}; free space or choose another `run_dir`")

@@ -22,7 +22,7 @@ from zoo.errors import ConfigError
 def register() -> None:
     """Give Hydra the dataclasses, each choice in a group of its own beside the user's choices."""
     store = ConfigStore.instance()
-    store.store(name="schema", node=TrainConfig(**dict.fromkeys(GROUPS, "???")))
+    store.store(name="schema", node=TrainConfig(model="???", dataset="???", optimizer="???", scheduler="???"))
     for group, classes in GROUPS.items():
         for name, cls in classes.items():
             store.store(group=f"schema/{group}", name=name, node=cls(name=name))

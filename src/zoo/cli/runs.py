@@ -112,8 +112,7 @@ def chunks(name: str) -> Iterator[list[str]]:
     if name == "-":
         yield from _decode(_lines(sys.stdin.buffer), "stdin")
         return
-    stream = gzip.open(name) if name.endswith(".gz") else Path(name).open("rb")
-    with stream:
+    with gzip.open(name) if name.endswith(".gz") else Path(name).open("rb") as stream:
         yield from _decode(_lines(cast(IO[bytes], stream)), name)
 
 
