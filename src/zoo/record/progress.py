@@ -1,0 +1,25 @@
+"""A progress bar on stderr, quiet where nobody watches."""
+
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+from tqdm import tqdm
+
+T = TypeVar("T")
+
+
+def progress(iterable: Iterable[T] | None = None, *, desc: str, total: int | None = None, initial: int = 0,
+             unit: str = "batch", enabled: bool | None = None) -> "tqdm[T]":  # fmt: skip
+    """Return a bar to iterate over, or to `update` by hand where there is only a `total`.
+
+    Without `enabled` it is shown exactly when stderr is a terminal. It disappears when it is closed.
+    """
+    hidden = None if enabled is None else not enabled
+    options: dict[str, Any] = {"iterable": iterable, "desc": desc, "total": total, "initial": initial, "unit": unit}
+    return tqdm(**options, disable=hidden, leave=False, dynamic_ncols=True)
+
+
+def show(bar: "tqdm[Any]", *, loss: float, tokens_per_second: float) -> None:
+    """Put the loss and the speed beside the time left; they appear with the bar's next update."""
+    if not bar.disable:
+        bar.set_postfix_str(f"loss {loss:.3f}, {tokens_per_second:,.0f} tokens/s", refresh=False)
