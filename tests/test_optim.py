@@ -1,7 +1,9 @@
 """Every optimizer by name, and which parameters decay."""
 
 import copy
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -152,3 +154,11 @@ def test_unknown_names_are_refused_with_the_nearest() -> None:
         ValueError, match=r"unknown handwritten optimizer 'radam'.*choices: sgd, momentum, adagrad, rmsprop, adam"
     ):
         build_optimizer(config.AdamConfig(name="radam", handwritten=True), net())
+
+
+def test_the_page_for_students_tells_the_true_defaults() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "optimizers.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \|.*\| `\w+(?:\(\w+\))?` \| ([\d.]+) \|.*\| (?:`(\w+)`)? ?\|$", page, re.M)
+    written = {name: (float(lr), by_hand) for name, lr, by_hand in rows}
+    made = {name: HANDWRITTEN[name].__name__ if name in HANDWRITTEN else "" for name in OPTIMIZERS}  # type: ignore[attr-defined]
+    assert written == {name: (cls().lr, made[name]) for name, cls in OPTIMIZERS.items()}

@@ -92,7 +92,7 @@ def classification_metrics(probabilities: NDArray[Any], labels: NDArray[Any]) ->
     A label of -1, which training never saw, is a class of its own that no prediction meets. Classes that neither
     the labels nor the predictions hold do not enter `macro_f1`.
     """
-    from sklearn.metrics import f1_score  # type: ignore[import-untyped]  # takes a second to import
+    from sklearn.metrics import f1_score  # takes a second to import
 
     _check_sizes(len(probabilities), len(labels))
     if not np.isfinite(probabilities).all():
