@@ -244,6 +244,15 @@ def test_subword_sampling_redraws_train_each_epoch_from_the_seed(tmp_path: Path,
     assert drawn[0][2] != drawn[1][2]
 
 
+def test_sampled_sequences_stay_within_the_longest(tmp_path: Path) -> None:
+    rows = "same words here\tt\n" * 9 + "other\tt\n" * 9 + "third\tt\n"
+    options = {"src_tokenizer": Tokenizer.bpe, "vocab_size": 60, "subword_sampling": 0.9, "max_length": 5}
+    data = build_data(pairs(write(tmp_path, "t.tsv", rows), valid=write(tmp_path, "v.tsv", "a\tt\n"), **options))
+    loader = Loader(data.train, batch_tokens=64)
+    loader.set_epoch(1)
+    assert max(int(batch.src_lengths.max()) for batch in loader) == 5 + 1
+
+
 def test_sampling_without_subwords_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="has an effect with the tokenizers bpe and unigram alone"):
         build_data(pairs(write(tmp_path, "t.tsv", PAIRS), subword_sampling=0.1))

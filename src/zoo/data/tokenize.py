@@ -84,7 +84,7 @@ class Word:
     name = "word"
 
     def __init__(self) -> None:
-        from torchtext.data.utils import get_tokenizer  # type: ignore[import-untyped]
+        from torchtext.data.utils import get_tokenizer
 
         self.split: Callable[[str], list[str]] = get_tokenizer("basic_english")
 
