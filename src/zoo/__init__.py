@@ -1,0 +1,32 @@
+"""A zoo of sequence models in PyTorch, trained from the shell.
+
+From Python: `zoo.load("last").predict(["zebra"])`, `zoo.list_models("class*")`, `zoo.create_model("transformer", ...)`,
+and the loop, `zoo.training.training(epoch, model, trainloader, validloader, optimizer=...)`.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from zoo.experiment import Run
+    from zoo.experiment import open_run as load
+    from zoo.models import create_model, list_models
+
+__version__ = "0.1.0"
+__all__ = ["Run", "create_model", "list_models", "load"]
+
+_HOMES = {
+    "Run": ("zoo.experiment", "Run"),
+    "load": ("zoo.experiment", "open_run"),
+    "create_model": ("zoo.models", "create_model"),
+    "list_models": ("zoo.models", "list_models"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first asked for, so that `import zoo` stays instant."""
+    from importlib import import_module
+
+    if name not in _HOMES:
+        raise AttributeError(f"module 'zoo' has no attribute {name!r}")
+    module, own_name = _HOMES[name]
+    return getattr(import_module(module), own_name)

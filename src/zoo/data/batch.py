@@ -29,6 +29,11 @@ class PairBatch(NamedTuple):
     def targets(self) -> Tensor:
         return self.tgt_out
 
+    @property
+    def tokens(self) -> int:
+        """How many target symbols count."""
+        return int((self.tgt_out != IGNORE).sum())
+
     def to(self, device: torch.device) -> "PairBatch":
         src, tgt_in, tgt_out = (part.to(device, non_blocking=True) for part in (self.src, self.tgt_in, self.tgt_out))
         return PairBatch(src, self.src_lengths, tgt_in, tgt_out)
@@ -48,6 +53,11 @@ class TextBatch(NamedTuple):
     @property
     def targets(self) -> Tensor:
         return self.label
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens the texts have."""
+        return int(self.lengths.sum())
 
     def to(self, device: torch.device) -> "TextBatch":
         text, label = (part.to(device, non_blocking=True) for part in (self.text, self.label))

@@ -1,0 +1,154 @@
+"""The files of a run, and who may write them."""
+
+import json
+import os
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from zoo.checkpoint import list_checkpoints, write_durably
+from zoo.config import TrainConfig
+from zoo.errors import BusyError, CheckpointError, ConfigError, StorageError
+
+try:
+    import fcntl
+except ImportError:  # Windows has no flock: two runs in one directory go unnoticed there
+    fcntl = None  # type: ignore[assignment]
+
+RUNS = Path("runs")
+
+
+class RunDirectory:
+    """Paths inside one run's directory."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = path / "config.yaml"
+        self.vocabulary = path / "vocabulary"
+        self.checkpoints = path / "checkpoints"
+        self.best = self.checkpoints / "best.safetensors"
+        self.results = path / "results.json"
+
+    @property
+    def begun(self) -> bool:
+        """Whether a run has been started here."""
+        return self.config.exists()
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run here came to its end."""
+        return self.results.exists()
+
+    @property
+    def resumable(self) -> bool:
+        """Whether a checkpoint lies here."""
+        return bool(list_checkpoints(self.checkpoints))
+
+    def create(self) -> None:
+        """Make the directories; StorageError where that is impossible."""
+        try:
+            self.vocabulary.mkdir(parents=True, exist_ok=True)
+            self.checkpoints.mkdir(exist_ok=True)
+        except OSError as error:
+            raise StorageError(f"{self.path}: cannot be made ({error.strerror}); set run_dir elsewhere") from error
+
+    def discard(self) -> None:
+        """Remove what `create` and `lock` made, where no run came of it and nothing else lies there."""
+        (self.path / ".lock").unlink(missing_ok=True)
+        for path in (self.vocabulary, self.checkpoints, self.path, self.path.parent):
+            if path.is_dir() and not any(path.iterdir()) and path.resolve() != Path.cwd():
+                path.rmdir()
+
+    def read_results(self) -> dict[str, Any]:
+        """Return what `results.json` holds; CheckpointError where it is damaged."""
+        try:
+            results = json.loads(self.results.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise CheckpointError(f"{self.results}: cannot be read; delete it and resume the run") from error
+        return dict(results)
+
+    def write_results(self, results: dict[str, Any]) -> None:
+        """Write `results.json`, whole or not at all."""
+        write_durably(self.results, (json.dumps(results, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def lock(run: RunDirectory) -> int:
+    """Take the directory for this process until it ends; BusyError names the process that has it.
+
+    The kernel lets go of the lock when its process dies, so that no stale lock is left.
+    """
+    handle = os.open(run.path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    if fcntl is None:
+        return handle
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        owner = os.read(handle, 32).decode(errors="replace").strip() or "unknown"
+        os.close(handle)
+        raise BusyError(f"{run.path}: process {owner} is training here; wait for it or set another run_dir") from error
+    os.ftruncate(handle, 0)
+    os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+    return handle
+
+
+def new_directory(config: TrainConfig) -> Path:
+    """Return a fresh `runs/<dataset>-<model>/<time>`, made here so that two runs of one second get two."""
+    parent = RUNS / f"{config.dataset.name}-{config.model.name}"
+    stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    for number in range(1000):
+        path = parent / (f"{stamp}-{number}" if number else stamp)
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            if not parent.is_dir():
+                break
+            continue
+        except OSError as error:
+            raise StorageError(f"{path}: cannot be made ({error.strerror}); set run_dir elsewhere") from error
+        return path
+    raise StorageError(f"{parent}: cannot be made; set run_dir elsewhere")
+
+
+def choose_directory(config: TrainConfig) -> RunDirectory:
+    """Return the directory that a config means, as `run_dir` and `resume` say together."""
+    if isinstance(config.resume, str):
+        run = RunDirectory(run_path(config.resume))
+        if not run.resumable:
+            raise CheckpointError(f"{run.path}: no checkpoint there to resume from")
+        return run
+    if config.run_dir is None:
+        if config.resume:
+            raise ConfigError(f"`resume=true` needs `run_dir`; {_newest_unfinished()}")
+        return RunDirectory(new_directory(config))
+    run = RunDirectory(Path(config.run_dir).expanduser())
+    if run.begun and not config.resume:
+        raise ConfigError(f"run_dir={run.path} holds a run; add resume=true to continue it, or set another run_dir")
+    return run
+
+
+def _newest_unfinished() -> str:
+    runs = [run for run in map(RunDirectory, _all_runs()) if run.resumable and not run.finished]
+    return f"the newest unfinished run is run_dir={runs[0].path}" if runs else f"{RUNS}/ holds no unfinished run"
+
+
+def _all_runs() -> list[Path]:
+    """Return the runs under `runs/`, the newest first."""
+    found = [path.parent for path in RUNS.glob("**/config.yaml")]
+    return sorted(found, key=lambda path: (path / "config.yaml").stat().st_mtime_ns, reverse=True)
+
+
+def run_path(name: str) -> Path:
+    """Return the run that a name means: a directory, a file in it, or `last`."""
+    if name == "last" and not Path(name).exists():
+        runs = _all_runs()
+        if not runs:
+            raise CheckpointError(f"{RUNS}/ holds no run; train one with zoo-train, or name its directory")
+        return runs[0]
+    path = Path(name).expanduser()
+    if path.is_file():
+        path = path.parent.parent if path.parent.name == "checkpoints" else path.parent
+    if not path.exists():
+        raise CheckpointError(f"{name}: no such run; name a run's directory, or `last`")
+    if not (path / "config.yaml").is_file():
+        raise CheckpointError(f"{name}: no run, it holds no config.yaml; name a run's directory, or `last`")
+    return path

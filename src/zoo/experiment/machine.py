@@ -1,0 +1,61 @@
+"""Where and in which arithmetic a run computes."""
+
+import random
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zoo.config import Device, Precision
+from zoo.errors import ConfigError
+
+
+def choose_device(device: Device | str) -> torch.device:
+    """Return the torch device that a choice means; ConfigError where there is none."""
+    if device == Device.cuda and not torch.cuda.is_available():
+        raise ConfigError("device=cuda, but torch finds no CUDA device here; use device=auto or device=cpu")
+    if device == Device.auto:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(str(device))
+
+
+def choose_precision(precision: Precision | str, device: torch.device) -> str:
+    """Return fp32, bf16 or fp16; auto is bf16 where the hardware has it, else fp16 on a GPU and fp32 on a CPU."""
+    if precision == Precision.fp16 and device.type == "cpu":
+        raise ConfigError("precision=fp16 needs a GPU; use precision=bf16 or precision=fp32 on a CPU")
+    if precision != Precision.auto:
+        return str(precision)
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.get_device_capability(device) >= (8, 0) else "fp16"
+    return "bf16" if _cpu_has_bf16() else "fp32"
+
+
+def _cpu_has_bf16() -> bool:
+    # Without the instructions oneDNN emulates bf16, slower than fp32. torch has only private names for the question.
+    asks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(bool(getattr(torch.cpu, name)()) for name in asks if hasattr(torch.cpu, name))
+
+
+def seed_all(seed: int) -> None:
+    """Seed every generator that a run draws from."""
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+def random_states() -> tuple[dict[str, Tensor], list[object]]:
+    """Return the states of torch's generators as tensors, and that of Python's as JSON values."""
+    tensors = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        tensors["cuda"] = torch.cuda.get_rng_state()
+    version, numbers, gauss = random.getstate()
+    return tensors, [version, list(numbers), gauss]
+
+
+def restore_random_states(tensors: dict[str, Tensor], python: list[object]) -> None:
+    """Put back what `random_states` gave."""
+    torch.set_rng_state(tensors["cpu"])
+    if "cuda" in tensors and torch.cuda.is_available():
+        torch.cuda.set_rng_state(tensors["cuda"])
+    version, numbers, gauss = python
+    random.setstate((version, tuple(numbers), gauss))  # type: ignore[arg-type]

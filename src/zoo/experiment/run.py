@@ -1,0 +1,150 @@
+"""A finished run, opened to evaluate, predict and draw."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+
+from zoo.checkpoint import load_checkpoint, load_weights
+from zoo.config import Bleu, Device, PairsConfig, Precision, Tokenizer, TrainConfig, load_config
+from zoo.data import Coding, load_codecs, read_split
+from zoo.data.corpus import PairCorpus, Sequences, TextCorpus
+from zoo.data.vocab import BOS, EOS
+from zoo.errors import ConfigError
+from zoo.evaluation import Decoding, Setting, decode, evaluate, probabilities
+from zoo.experiment.directory import RunDirectory, run_path
+from zoo.experiment.machine import choose_device, choose_precision
+from zoo.models import build_model
+from zoo.record import attention_figure, save_figure
+
+
+class Output(NamedTuple):
+    """A text that a sequence model gives, and its log-probability over length to the power of the penalty."""
+
+    text: str
+    score: float
+
+
+class Label(NamedTuple):
+    """A classifier's likeliest label, its probability, and the probabilities of all labels."""
+
+    label: str
+    probability: float
+    probabilities: dict[str, float]
+
+
+def bleu_of(config: TrainConfig) -> str:
+    """Return sacreBLEU's tokenizer for a dataset, empty where its outputs are no translations."""
+    dataset = config.dataset
+    if not isinstance(dataset, PairsConfig) or dataset.bleu == Bleu.never:
+        return ""
+    if dataset.bleu != Bleu.auto:
+        return str(dataset.bleu)
+    return "13a" if dataset.tgt_tokenizer in (Tokenizer.word, Tokenizer.bpe, Tokenizer.unigram) else ""
+
+
+def setting_of(config: TrainConfig, coding: Coding, device: torch.device, precision: str) -> Setting:
+    """Return how a config's model is measured."""
+    decoding = Decoding(width=config.beam, max_length=coding.max_output, length_penalty=config.length_penalty)
+    return Setting(device, precision, config.batch_tokens, decoding, bleu_of(config))
+
+
+def attention_of(
+    model: Any, coding: Coding, device: torch.device, source: str, output: str
+) -> tuple["np.ndarray[Any, np.dtype[Any]]", list[str], list[str]]:
+    """Return the attention of an output over its source, (output time, source time), and the tokens of both.
+
+    The end symbols, which the model reads and writes too, are shown as a dot in a circle.
+    """
+    src, tgt = coding.codecs["src"], coding.codecs["tgt"]
+    src_ids, tgt_ids = [*src.encode(source), EOS], tgt.encode(output)
+    model.eval()
+    with torch.no_grad():
+        weights = model.align(
+            torch.tensor([src_ids], device=device),
+            torch.tensor([len(src_ids)]),
+            torch.tensor([[BOS, *tgt_ids]], device=device),
+        )
+    return weights[0].float().cpu().numpy(), [*src.split(source), "⊙"], [*tgt.split(output), "⊙"]
+
+
+def open_run(name: str | Path, *, device: str = "auto") -> "Run":
+    """Open a run by its directory, a file in it, or `last`; CheckpointError where there is none."""
+    return Run(RunDirectory(run_path(str(name))), choose_device(Device(device)))
+
+
+class Run:
+    """The best epoch of a training with all that is needed to use it: `model`, `config`, `coding`."""
+
+    def __init__(self, directory: RunDirectory, device: torch.device) -> None:
+        self.directory, self.device = directory, device
+        self.config = load_config(directory.config)
+        self.coding = load_codecs(directory.vocabulary)
+        precision = self.config.precision
+        if precision == Precision.fp16 and device.type == "cpu":
+            precision = Precision.auto  # trained on a GPU, used without one
+        self.setting = setting_of(self.config, self.coding, device, choose_precision(precision, device))
+        self.model: nn.Module = build_model(self.config.model, self.coding.sizes).to(device)
+        saved = load_checkpoint(directory.best)
+        load_weights(self.model, saved.part("model"), source=str(directory.best))
+        self.model.eval()
+
+    def _decoding(self, beam: int | None, nbest: int) -> Decoding:
+        width = beam or max(self.setting.decoding.width, nbest)
+        if nbest > width:
+            raise ConfigError(f"`nbest` must be at most the beam width ({width}), but is {nbest}; raise beam")
+        return self.setting.decoding._replace(width=width, nbest=nbest)
+
+    def evaluate(
+        self, split: str = "test", *, files: Sequence[str] | None = None, beam: int | None = None
+    ) -> dict[str, Any]:
+        """Return the metrics of a part of the run's data, or of `files` (one, or two line-aligned ones) instead."""
+        paths = None if files is None else (files[0] if len(files) == 1 else list(files))
+        corpus = read_split(self.config, self.coding.codecs, self.coding.labels, split, files=paths)
+        setting = self.setting._replace(decoding=self._decoding(beam, 1))
+        return evaluate(self.model, corpus, self.coding.codecs, setting)
+
+    def predict(self, texts: Iterable[str], *, beam: int | None = None, nbest: int = 1) -> list[Any]:
+        """Return one prediction for each text: a Label, an Output, or with `nbest` above 1 a list of Outputs."""
+        lines = list(texts)
+        if not lines:
+            return []
+        if "text" in self.coding.codecs:
+            return self._labels(lines)
+        outputs = self._outputs(lines, self._decoding(beam, nbest))
+        return [found if nbest > 1 else found[0] for found in outputs]
+
+    def _labels(self, lines: list[str]) -> list[Label]:
+        text = self.coding.codecs["text"].encode_many(lines).cut(self.config.model.max_length)
+        corpus = TextCorpus(text=text, labels=np.zeros(len(lines), dtype=np.int64), texts=lines)
+        labels, found = self.coding.labels, []
+        for row in probabilities(self.model, corpus, self.setting):
+            best = int(row.argmax())
+            found.append(Label(labels[best], float(row[best]), dict(zip(labels, row.tolist(), strict=True))))
+        return found
+
+    def _outputs(self, lines: list[str], decoding: Decoding) -> list[list[Output]]:
+        src, tgt = self.coding.codecs["src"], self.coding.codecs["tgt"]
+        sources = src.encode_many(lines).cut(self.config.model.max_length)
+        corpus = PairCorpus(src=sources, tgt=Sequences.from_lists([]), sources=sources)
+        found: list[list[Output]] = [[] for _ in lines]
+        batches = corpus.source_loader(self.setting.batch_tokens)
+        for row, hypotheses in decode(
+            self.model, batches, decoding, device=self.device, precision=self.setting.precision
+        ):
+            found[row] = [Output(tgt.decode(one.ids), one.score) for one in hypotheses]
+        return found
+
+    def attention(self, text: str) -> tuple["np.ndarray[Any, np.dtype[Any]]", list[str], list[str]]:
+        """Return the attention of the output for `text`, (output time, source time), and the tokens of both."""
+        if not hasattr(self.model, "align") or getattr(self.config.model, "attention", "") == "none":
+            raise ConfigError(f"model={self.config.model.name} of this run has no attention over a source to draw")
+        output: Output = self.predict([text])[0]
+        return attention_of(self.model, self.coding, self.device, text, output.text)
+
+    def draw_attention(self, text: str, path: Path) -> None:
+        """Write a picture of the attention of the output for `text` as a PNG file."""
+        save_figure(attention_figure(*self.attention(text)), path)

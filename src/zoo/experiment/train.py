@@ -1,0 +1,446 @@
+"""Train a config in a run directory, from its start or from its newest checkpoint."""
+
+import hashlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import nn
+
+from zoo.checkpoint import (
+    Checkpoint,
+    load_checkpoint,
+    load_newest,
+    load_optimizer,
+    load_weights,
+    model_tensors,
+    optimizer_tensors,
+    prune,
+    save_checkpoint,
+    step_path,
+)
+from zoo.config import Direction, Task, TorchtextConfig, TrainConfig, load_config, save_config, task_of, to_dict
+from zoo.data import Data, Loader, build_data, describe_notes, save_codecs
+from zoo.data.corpus import PairCorpus, TextCorpus
+from zoo.data.torchtext_data import build_iterator
+from zoo.errors import CheckpointError, ConfigError, DivergenceError, ZooError, unknown
+from zoo.evaluation import evaluate, evaluate_labels, evaluate_outputs
+from zoo.experiment.directory import RunDirectory, choose_directory, lock
+from zoo.experiment.machine import choose_device, choose_precision, random_states, restore_random_states, seed_all
+from zoo.experiment.run import attention_of, bleu_of, setting_of
+from zoo.metrics import BETTER, main_metric
+from zoo.models import build_model, count_parameters
+from zoo.optim import build_optimizer, build_schedule, run_progress
+from zoo.optim.ema import EMA
+from zoo.record import Recorder, flat_options
+from zoo.training import EpochResult, LoopState, StepReport, training
+
+KEEP = 2
+"""Step checkpoints that stay: the newest, and the one before in case that one is damaged."""
+
+
+def train(config: TrainConfig) -> dict[str, Any]:
+    """Train, evaluate the best epoch, and return what `results.json` holds, with `run_dir`.
+
+    A finished run that is resumed without more to do returns its results and changes nothing.
+    """
+    device = choose_device(config.device)
+    run = choose_directory(config)
+    run.create()
+    held = lock(run)
+    try:
+        return {**Session(config, run, device).run(), "run_dir": str(run.path)}
+    except ZooError:
+        if not run.begun:
+            run.discard()
+        raise
+    finally:
+        os.close(held)
+
+
+class Session:
+    """One training: what it builds from a config, what it keeps, and when it ends."""
+
+    def __init__(self, config: TrainConfig, run: RunDirectory, device: torch.device) -> None:
+        self.config, self.run_dir, self.device = config, run, device
+        self.precision = choose_precision(config.precision, device)
+        self.monitor, self.lower_is_better = _monitored(config)
+        seed_all(config.seed)
+        self.data = build_data(config)
+        self.digests = _digests(self.data)
+        self.setting = setting_of(config, self.data.coding, device, self.precision)
+        self.model = build_model(config.model, self.data.sizes).to(device)
+        self.forward: nn.Module = torch.compile(self.model, dynamic=True) if config.compile else self.model  # type: ignore[assignment]
+        self.optimizer = build_optimizer(config.optimizer, self.model)
+        width = getattr(config.model, "d_model", None) or config.model.hidden_size
+        self.schedule = build_schedule(config.scheduler, width=width)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision == "fp16")
+        self.ema = EMA(self.model, config.ema) if config.ema else None
+        self.trainloader = self._loader(self.data.train, train=True)
+        self.validloader = self._loader(self.data.valid, train=False)
+        self.trainloader.set_epoch(1)
+        self.last_step = config.epochs * -(-len(self.trainloader) // config.accumulate)
+        self.last_step = min(self.last_step, config.max_steps or self.last_step)
+        self.state = LoopState()
+        self.best: dict[str, Any] = {}
+        self.bad_epochs = 0
+        self.signal = 0
+        self.stepping = False
+        self.recorder: Recorder
+
+    def _loader(self, corpus: PairCorpus | TextCorpus, *, train: bool) -> Any:
+        if not isinstance(self.config.dataset, TorchtextConfig):
+            return Loader(corpus, batch_tokens=self.config.batch_tokens, seed=self.config.seed, shuffle=train)
+        return build_iterator(
+            corpus,
+            self.data.codecs,
+            self.model,
+            batch_size=self.config.dataset.batch_size,
+            seed=self.config.seed,
+            train=train,
+            labels=self.data.labels,
+        )
+
+    def run(self) -> dict[str, Any]:
+        """Train to the end, evaluate the best epoch, and return the results."""
+        begun = self.run_dir.begun
+        if self.run_dir.resumable:
+            self._restore()
+            if self.run_dir.finished and self._over():
+                return {**self.run_dir.read_results(), "already_finished": True}
+        self._write_config()
+        self.recorder = Recorder(
+            self.run_dir.path, total=self.config.epochs, purge_step=self.state.step if begun else None
+        )
+        try:
+            self._announce(resumed=begun and self.state.step > 0)
+            with self._signals():
+                while not self._over():
+                    self._epoch(self.state.epoch + self._epoch_done())
+            return self._finish()
+        finally:
+            self.recorder.close()
+
+    def _write_config(self) -> None:
+        self.config.resume, self.config.run_dir = False, str(self.run_dir.path)
+        save_config(self.config, self.run_dir.config)
+        save_codecs(self.data, self.run_dir.vocabulary)
+
+    def _announce(self, *, resumed: bool) -> None:
+        note, config = self.recorder.note, self.config
+        name = f"{config.model.name} on {config.dataset.name}"
+        size = f"{count_parameters(self.model):,} parameters, {len(self.data.train):,} training rows"
+        note(f"{name}: {size}; {self.device.type} {self.precision}, {torch.get_num_threads()} threads")
+        if resumed:
+            note(f"resumed {self.run_dir.path} at step {self.state.step}")
+        for line in describe_notes(self.data.notes):
+            note(line)
+        if config.max_seconds:
+            note(f"max_seconds={config.max_seconds:g} ends the run by the clock: it cannot be repeated to the bit")
+        self.recorder.config(self.run_dir.config.read_text(encoding="utf-8"))
+
+    # ---- the epochs
+
+    def _epoch_done(self) -> bool:
+        """Whether the state stands between epochs; before the first one too."""
+        if self.state.epoch == 0:
+            return True
+        self.trainloader.set_epoch(self.state.epoch)
+        return self.state.batch >= len(self.trainloader)
+
+    def _over(self) -> bool:
+        if self._limit_reached():
+            return bool(self.best)
+        patience = self.config.patience
+        ended = self.state.epoch >= self.config.epochs or bool(patience and self.bad_epochs >= patience)
+        return ended and self._epoch_done() and bool(self.best)
+
+    def _limit_reached(self) -> bool:
+        config, state = self.config, self.state
+        return bool(config.max_steps and state.step >= config.max_steps) or bool(
+            config.max_seconds and state.seconds >= config.max_seconds
+        )
+
+    def _epoch(self, epoch: int) -> None:
+        self.trainloader.set_epoch(epoch)
+        self.stepping = True
+        result = training(
+            epoch,
+            self.forward,
+            self.trainloader,
+            self.validloader,
+            optimizer=self.optimizer,
+            label_smoothing=self.config.label_smoothing,
+            schedule=self._rate,
+            clip=self.config.clip,
+            accumulate=self.config.accumulate,
+            device=self.device,
+            precision=self.precision,
+            scaler=self.scaler,
+            ema=self.ema,
+            state=self.state,
+            after_step=self._after_step,
+        )
+        self.stepping = False
+        self._check_finite(result)
+        begun = time.monotonic()
+        measured = self._measure()
+        self.state.seconds += time.monotonic() - begun
+        self.schedule.observe(result.valid_loss)
+        values = _named(result, measured)
+        self._keep_best(epoch, values)
+        self.recorder.epoch(epoch=epoch, step=self.state.step, values={**values, **self._costs()})
+        self._save()
+        self._obey_signal()
+
+    def _rate(self, state: LoopState) -> float:
+        progress = run_progress(step=state.step + 1, last_step=self.last_step, seconds=state.seconds,
+                                max_seconds=self.config.max_seconds)  # fmt: skip
+        return float(self.config.optimizer.lr) * self.schedule.factor(progress, state.step + 1)
+
+    def _after_step(self, report: StepReport, state: LoopState) -> bool:
+        if report.step % self.config.log_every == 0 or report.step == 1:
+            self.recorder.step(**report._asdict())
+        save_every = self.config.save_every
+        if self.signal or (save_every and report.step % save_every == 0):
+            self._save()
+            self._obey_signal()
+        return self._limit_reached()
+
+    def _check_finite(self, result: EpochResult) -> None:
+        if not all(value == value and abs(value) != float("inf") for value in result):
+            raise DivergenceError(
+                f"the validation loss is no longer finite after epoch {self.state.epoch} (learning rate "
+                f"{self._costs()['lr']:.3g}); lower optimizer.lr or set clip=1"
+            )
+
+    def _costs(self) -> dict[str, float]:
+        return {"lr": self.optimizer.param_groups[0]["lr"], "seconds": round(self.state.seconds, 3)}
+
+    def _measure(self) -> dict[str, float]:
+        """Return the task's metrics of the validation part, and record samples and an attention picture."""
+        samples: list[tuple[str, str, str]] = []
+        with self.ema.applied() if self.ema is not None else nullcontext():
+            if isinstance(self.data.valid, TextCorpus):
+                found = evaluate_labels(
+                    self.model, self.data.valid, self.setting, labels=self.data.labels, samples=samples
+                )
+                found.pop("loss"), found.pop("accuracy")  # the loop has them
+            else:
+                found = evaluate_outputs(self.model, self.data.valid, self.data.codecs["tgt"], self.setting,
+                                         limit=self.config.valid_limit, samples=samples)  # fmt: skip
+                self._draw_attention(samples)
+        self.recorder.samples(self.state.step, samples)
+        return {key: value for key, value in found.items() if not isinstance(value, str)}
+
+    def _draw_attention(self, samples: list[tuple[str, str, str]]) -> None:
+        if getattr(self.config.model, "attention", "") == "none" or not samples:
+            return
+        source, output, _ = samples[len(samples) // 2]
+        weights, src_tokens, tgt_tokens = attention_of(self.model, self.data.coding, self.device, source, output)
+        self.recorder.attention(self.state.step, source, weights, src_tokens, tgt_tokens)
+
+    def _keep_best(self, epoch: int, values: dict[str, float]) -> None:
+        value = values[f"valid_{self.monitor}"]
+        better = not self.best or (value < self.best["value"] if self.lower_is_better else value > self.best["value"])
+        self.bad_epochs = 0 if better else self.bad_epochs + 1
+        if better:
+            self.best = {"epoch": epoch, "step": self.state.step, "value": value}
+            with self.ema.applied() if self.ema is not None else nullcontext():
+                tensors = {f"model.{name}": tensor for name, tensor in model_tensors(self.model).items()}
+                save_checkpoint(self.run_dir.best, tensors, self.best)
+
+    # ---- saving, stopping, restoring
+
+    def _save(self) -> None:
+        optimizer, rest = optimizer_tensors(self.optimizer)
+        generators, python = random_states()
+        parts = {
+            "model": model_tensors(self.model),
+            "optimizer": optimizer,
+            "random": generators,
+            "ema": self.ema.tensors() if self.ema is not None else {},
+        }
+        state = {
+            "loop": self.state.to_dict(),
+            "optimizer": rest,
+            "random": python,
+            "schedule": self.schedule.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "ema_updates": self.ema.updates if self.ema is not None else 0,
+            "best": self.best,
+            "bad_epochs": self.bad_epochs,
+            "digests": self.digests,
+        }
+        tensors = {f"{part}.{name}": tensor for part, named in parts.items() for name, tensor in named.items()}
+        save_checkpoint(step_path(self.run_dir.checkpoints, self.state.step), tensors, state)
+        prune(self.run_dir.checkpoints, keep=KEEP)
+
+    def _restore(self) -> None:
+        """Put everything where the newest intact checkpoint left it."""
+        _check_same(load_config(self.run_dir.config), self.config, str(self.run_dir.path))
+        saved = load_newest(self.run_dir.checkpoints, warn=warn)
+        source = str(self.run_dir.checkpoints)
+        try:
+            self._apply(saved, source)
+        except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
+            if isinstance(error, CheckpointError):
+                raise
+            raise CheckpointError(f"{source}: a part of the checkpoint is missing or malformed ({error!r})") from error
+
+    def _apply(self, saved: Checkpoint, source: str) -> None:
+        state = saved.state
+        for what, digest in self.digests.items():
+            if state["digests"][what] != digest:
+                raise CheckpointError(
+                    f"{source}: the {what} is not the one that the checkpoint was made with; "
+                    "restore it, or start a new run"
+                )
+        load_weights(self.model, saved.part("model"), source=source)
+        load_optimizer(self.optimizer, saved.part("optimizer"), state["optimizer"])
+        if self.ema is not None:
+            self.ema.load(saved.part("ema"), state["ema_updates"])
+        self.schedule.load_state_dict(state["schedule"])
+        if self.scaler.is_enabled() and state["scaler"]:
+            self.scaler.load_state_dict(state["scaler"])
+        self.state = LoopState(**state["loop"])
+        self.state.stopped = False
+        self.best, self.bad_epochs = state["best"], state["bad_epochs"]
+        restore_random_states(saved.part("random"), state["random"])
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Let SIGINT and SIGTERM end the run after a step and a save; the second one ends it at once."""
+
+        def note(number: int, frame: FrameType | None) -> None:
+            if self.signal or not self.stepping:
+                _end(number)
+            self.signal = number
+
+        try:
+            before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+        except ValueError:  # signals belong to the main thread
+            yield
+            return
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _obey_signal(self) -> None:
+        if self.signal:
+            name = signal.Signals(self.signal).name
+            self.recorder.note(
+                f"{name}: saved at step {self.state.step}; continue with: zoo-train resume={self.run_dir.path}"
+            )
+            _end(self.signal)
+
+    # ---- the end
+
+    def _finish(self) -> dict[str, Any]:
+        """Evaluate the best epoch on all parts, and write the results."""
+        best = load_checkpoint(self.run_dir.best)
+        load_weights(self.model, best.part("model"), source=str(self.run_dir.best))
+        results: dict[str, Any] = {
+            "best_epoch": self.best["epoch"],
+            "epochs": self.state.epoch,
+            "steps": self.state.step,
+            "seconds": round(self.state.seconds, 3),
+            "parameters": count_parameters(self.model),
+            "seed": self.config.seed,
+            "device": self.device.type,
+            "precision": self.precision,
+            "skipped_steps": self.state.skipped,
+            "notes": self.data.notes,
+        }
+        for split in ("valid", "test"):
+            corpus = getattr(self.data, split)
+            if corpus is not None:
+                results[split] = evaluate(self.model, corpus, self.data.codecs, self.setting)
+        self.recorder.hparams(flat_options(self.config), _final_metrics(results))
+        self.run_dir.write_results(results)
+        return results
+
+
+def warn(text: str) -> None:
+    """Print a warning."""
+    sys.stderr.write(f"warning: {text}\n")
+
+
+def _final_metrics(results: dict[str, Any]) -> dict[str, float]:
+    splits = {split: results[split] for split in ("valid", "test") if split in results}
+    return {
+        f"{split}_{key}": value for split, found in splits.items() for key, value in found.items()
+        if not isinstance(value, str)
+    }  # fmt: skip
+
+
+def _named(result: EpochResult, measured: dict[str, float]) -> dict[str, float]:
+    """Return an epoch's figures by their names in `metrics.jsonl`."""
+    return {
+        "train_loss": result.loss,
+        "train_accuracy": result.accuracy,
+        "valid_loss": result.valid_loss,
+        "valid_accuracy": result.valid_accuracy,
+        **{f"valid_{key}": value for key, value in measured.items()},
+    }
+
+
+def _monitored(config: TrainConfig) -> tuple[str, bool]:
+    """Return the metric that picks the best epoch, and whether small is good."""
+    bleu = bool(bleu_of(config))
+    task = task_of(config.dataset)
+    known = ["loss", "accuracy"]
+    known += ["macro_f1", "ece"] if task == Task.labelled else ["token_error_rate", "sequence_error_rate"]
+    known += ["bleu", "chrf"] if bleu else []
+    name = config.monitor.removeprefix("valid_")
+    name = main_metric(task, bleu=bleu) if name == "auto" else name
+    if name not in known:
+        raise ConfigError(f"`monitor`: {unknown('metric', name, ['auto', *known])}")
+    direction = BETTER[name] if config.direction == Direction.auto else str(config.direction)
+    return name, direction == "min"
+
+
+def _digests(data: Data) -> dict[str, str]:
+    """Return what tells this vocabulary and this training data from others."""
+    vocabulary, rows = hashlib.sha256(), hashlib.sha256()
+    for side, codec in data.codecs.items():
+        vocabulary.update("\0".join([side, *codec.vocab.tokens, *data.labels]).encode())
+    train = data.train
+    sides = [train.src, train.tgt] if isinstance(train, PairCorpus) else [train.text]
+    for sequences in sides:
+        rows.update(sequences.ids.tobytes() + sequences.offsets.tobytes())
+    if isinstance(train, TextCorpus):
+        rows.update(train.labels.tobytes())
+    return {"vocabulary": vocabulary.hexdigest(), "training data": rows.hexdigest()}
+
+
+def _check_same(saved: TrainConfig, config: TrainConfig, where: str) -> None:
+    """Raise CheckpointError where a checkpoint's model or optimizer is another one."""
+    old, new = to_dict(saved), to_dict(config)
+    pairs = [(f"model.{key}", old["model"].get(key), value) for key, value in new["model"].items()]
+    pairs = [pair for pair in pairs if pair[0] not in ("model.dropout", "model.word_dropout", "model.teacher_forcing")]
+    pairs += [
+        ("optimizer.name", old["optimizer"]["name"], new["optimizer"]["name"]),
+        ("ema", bool(old["ema"]), bool(new["ema"])),
+    ]
+    for key, before, now in pairs:
+        if before != now:
+            raise CheckpointError(
+                f"{where}: `{key}` is {now}, but the checkpoint was made with {before}; "
+                f"set {key}={before} or start a new run"
+            )
+
+
+def _end(number: int) -> None:
+    """Raise what ends a process that a signal asks to end."""
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    raise SystemExit(128 + number)

@@ -1,0 +1,228 @@
+"""The one loop: every model, every task, every optimizer."""
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from zoo.data.batch import IGNORE
+from zoo.data.torchtext_data import adapt
+from zoo.errors import DivergenceError
+from zoo.evaluation import autocast, validate
+from zoo.loss import correct_count, summed_loss
+from zoo.optim import set_rate
+from zoo.optim.ema import EMA
+from zoo.record import progress, show
+
+SKIP_BUDGET = 10
+"""Steps in a row whose gradient may be non-finite (and which are skipped) before the run counts as diverged."""
+
+
+class EpochResult(NamedTuple):
+    """What one epoch gave: loss per target and share of targets predicted right, in training and in validation."""
+
+    loss: float
+    accuracy: float
+    valid_loss: float
+    valid_accuracy: float
+
+
+class StepReport(NamedTuple):
+    """What one optimizer step did; loss per target, the gradient's norm before clipping, the rate of the step."""
+
+    step: int
+    loss: float
+    grad_norm: float
+    lr: float
+    tokens_per_second: float
+
+
+@dataclass(kw_only=True, slots=True)
+class LoopState:
+    """Where a training stands; what a checkpoint must hold for the next step to be the same to the bit."""
+
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    seconds: float = 0.0
+    skipped: int = 0
+    skipped_in_a_row: int = 0
+    stopped: bool = False
+    totals: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])  # loss sum, targets, correct targets
+
+    def begin(self, epoch: int) -> None:
+        """Start `epoch`, or go on within it where the state stopped."""
+        if self.epoch != epoch:
+            self.epoch, self.batch, self.totals = epoch, 0, [0.0, 0.0, 0.0]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for a checkpoint."""
+        return asdict(self)
+
+
+class Stopwatch:
+    """Adds the time since its last reading to a state."""
+
+    def __init__(self, state: LoopState) -> None:
+        self.state = state
+        self.last = time.monotonic()
+
+    def read(self) -> float:
+        """Return the seconds since the last reading, and count them."""
+        now = time.monotonic()
+        passed, self.last = now - self.last, now
+        self.state.seconds += passed
+        return passed
+
+
+def training(
+    epoch: int,
+    model: nn.Module,
+    trainloader: Iterable[Any],
+    validloader: Iterable[Any],
+    *,
+    optimizer: torch.optim.Optimizer,
+    criterion: Callable[..., tuple[Tensor, Tensor]] = summed_loss,
+    label_smoothing: float = 0.0,
+    schedule: Callable[[LoopState], float] | None = None,
+    clip: float = 0.0,
+    accumulate: int = 1,
+    device: torch.device | None = None,
+    precision: str = "fp32",
+    scaler: "torch.amp.GradScaler | None" = None,
+    ema: EMA | None = None,
+    state: LoopState | None = None,
+    after_step: Callable[[StepReport, LoopState], bool | None] | None = None,
+) -> EpochResult:
+    """Train for one epoch, number `epoch` (from 1), then validate.
+
+    Each loader yields batches of the zoo, or is a plain torchtext iterator. `criterion(logits, targets)` returns the
+    summed loss and its count of targets; `schedule(state)` returns the learning rate of the next step, where None
+    leaves the optimizer's own; `after_step` ends the epoch when it returns True. `precision` is fp32, bf16 or fp16.
+    Losses are divided by the targets of all `accumulate` batches together, so that no figure depends on how batches
+    were cut. Raises DivergenceError, with the weights as before the step, when the loss is no longer finite.
+    """
+    device = device or next(model.parameters()).device
+    state = state if state is not None else LoopState()
+    state.begin(epoch)
+    loader = adapt(trainloader, model)
+    step = _Step(model, optimizer, criterion, label_smoothing, clip, device, precision, scaler, ema)
+    watch = Stopwatch(state)
+    model.train()
+    with _bar(f"epoch {epoch}", loader, state.batch) as bar:
+        for group in _grouped(_remaining(loader, state.batch), accumulate):
+            if schedule is not None:
+                set_rate(optimizer, schedule(state))
+            loss, norm = step(group, state)
+            tokens = sum(batch.tokens for batch in group)
+            report = StepReport(
+                state.step, loss, norm, optimizer.param_groups[0]["lr"], tokens / max(watch.read(), 1e-9)
+            )
+            show(bar, loss=loss, tokens_per_second=report.tokens_per_second)
+            bar.update(len(group))
+            if after_step is not None and after_step(report, state):
+                state.stopped = True
+                break
+    with ema.applied() if ema is not None else nullcontext():
+        valid_loss, valid_accuracy = validate(model, adapt(validloader, model), device=device, precision=precision,
+                                              criterion=criterion)  # fmt: skip
+    watch.read()
+    loss_sum, counted, correct = state.totals
+    return EpochResult(loss_sum / max(counted, 1), correct / max(counted, 1), valid_loss, valid_accuracy)
+
+
+class _Step:
+    """One optimizer step over a group of batches; everything that stays the same between steps is bound here."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        criterion: Callable[..., tuple[Tensor, Tensor]],
+        label_smoothing: float,
+        clip: float,
+        device: torch.device,
+        precision: str,
+        scaler: "torch.amp.GradScaler | None",
+        ema: EMA | None,
+    ) -> None:
+        self.model, self.optimizer, self.device, self.precision, self.ema = model, optimizer, device, precision, ema
+        self.criterion = criterion
+        self.extra = {"label_smoothing": label_smoothing} if label_smoothing else {}
+        self.max_norm = clip if clip > 0 else math.inf
+        self.scaler = scaler or torch.amp.GradScaler(device.type, enabled=False)
+        self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+
+    def __call__(self, group: list[Any], state: LoopState) -> tuple[float, float]:
+        """Return the loss per target and the norm of the gradient."""
+        totals = self._backward(group)
+        self.scaler.unscale_(self.optimizer)
+        norm = float(nn.utils.clip_grad_norm_(self.parameters, self.max_norm))
+        loss_sum, counted, correct = totals.tolist()
+        state.batch += len(group)
+        state.step += 1
+        self._guard(loss_sum, norm, state)
+        if math.isfinite(norm):
+            self.scaler.step(self.optimizer)
+            if self.ema is not None:
+                self.ema.update()
+        self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+        state.totals = [a + b for a, b in zip(state.totals, (loss_sum, counted, correct), strict=True)]
+        return loss_sum / max(counted, 1), norm
+
+    def _backward(self, group: list[Any]) -> Tensor:
+        """Add up the gradients of the mean loss over the group; return loss sum, targets and correct targets."""
+        counted = max(sum(int((batch.targets != IGNORE).sum()) for batch in group), 1)
+        totals = torch.zeros(3, dtype=torch.float64, device=self.device)
+        for batch in group:
+            batch = batch.to(self.device)
+            with autocast(self.device, self.precision):
+                logits = self.model(*batch.inputs)
+                loss, count = self.criterion(logits, batch.targets, **self.extra)
+            self.scaler.scale(loss / counted).backward()  # type: ignore[no-untyped-call]
+            totals += torch.stack([loss.detach(), count, correct_count(logits.detach(), batch.targets)]).double()
+        return totals
+
+    def _guard(self, loss: float, norm: float, state: LoopState) -> None:
+        """Count a non-finite gradient, and raise where the loss itself is lost or too many came in a row."""
+        if math.isfinite(loss) and math.isfinite(norm):
+            state.skipped_in_a_row = 0
+            return
+        state.skipped += 1
+        state.skipped_in_a_row += 1
+        scaled_too_far = self.scaler.is_enabled() and math.isfinite(loss)
+        if not math.isfinite(loss) or (state.skipped_in_a_row > SKIP_BUDGET and not scaled_too_far):
+            lr = self.optimizer.param_groups[0]["lr"]
+            what = "loss" if not math.isfinite(loss) else "gradient"
+            raise DivergenceError(
+                f"the {what} is no longer finite at step {state.step} (epoch {state.epoch}, batch {state.batch}, "
+                f"learning rate {lr:.3g}); lower optimizer.lr or set clip=1"
+            )
+
+
+def _remaining(loader: Iterable[Any], start: int) -> Iterator[Any]:
+    """Iterate from batch `start`, without reading what lies before where the loader can."""
+    if hasattr(loader, "iterate"):
+        return iter(loader.iterate(start))
+    return islice(iter(loader), start, None)
+
+
+def _grouped(batches: Iterator[Any], size: int) -> Iterator[list[Any]]:
+    while group := list(islice(batches, size)):
+        yield group
+
+
+def _bar(description: str, loader: Iterable[Any], start: int) -> "tqdm[Any]":
+    try:
+        total = len(loader)  # type: ignore[arg-type]
+    except (TypeError, NotImplementedError):  # a torchtext iterator with a batch_size_fn does not know
+        total = None
+    return progress(desc=description, total=total, initial=start)
