@@ -133,13 +133,17 @@ def test_labels_unseen_in_training_are_wrong() -> None:
 
 def test_calibration_error_equals_its_definition() -> None:
     rng = np.random.default_rng(0)
-    confidence, right = rng.uniform(0.2, 1, 500), rng.random(500) < 0.6
+    confidence, right = rng.uniform(0, 1, 500), rng.random(500) < 0.6
     expected = 0.0
     for low in range(15):
         inside = (confidence > low / 15) & (confidence <= (low + 1) / 15)
         if inside.any():
             expected += inside.mean() * abs(right[inside].mean() - confidence[inside].mean())
     assert calibration_error(confidence, right) == pytest.approx(expected)
+
+
+def test_a_confidence_on_a_border_belongs_to_the_lower_bin() -> None:
+    assert calibration_error(np.array([0.6, 0.55]), np.array([True, False])) == pytest.approx(0.15 / 2)
 
 
 def test_calibration_error_is_zero_when_confidence_is_accuracy_and_one_when_all_is_wrong() -> None:
