@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -70,7 +71,8 @@ def write_durably(path: Path, content: bytes) -> None:
         os.replace(temporary, path)
         _sync_directory(path.parent)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise StorageError(_storage_message(path, len(content), error)) from error
 
 
@@ -114,7 +116,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 def _verified_state(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> dict[str, Any]:
     version = metadata.get("format", "")
-    if not version.isdecimal() or "state" not in metadata:
+    if not version.isdecimal() or int(version) < 1 or "state" not in metadata:
         raise CheckpointError(f"{path}: a safetensors file, but not a checkpoint of the zoo")
     if int(version) > FORMAT:
         raise CheckpointError(f"{path}: format {version} is newer than this zoo reads ({FORMAT}); upgrade zoo")

@@ -59,9 +59,8 @@ class FieldLoader:
         self.source = fields["src" if self.paired else "text"]
         self.target = fields["trg" if self.paired else "label"]
         model = getattr(model, "_orig_mod", model)  # behind torch.compile
-        self.zoo_model = type(model).__module__.startswith("zoo.")
-        places = [p for p in inspect.signature(model.forward).parameters.values() if p.default is p.empty]
-        self.takes_lengths = len(places) > (2 if self.paired else 1)
+        self.zoo_model = any(cls.__module__.startswith("zoo.") for cls in type(model).__mro__)
+        self.takes_lengths = _takes_lengths(model, paired=self.paired)
 
     def __len__(self) -> int:
         return len(self.iterator)
@@ -83,7 +82,7 @@ class FieldLoader:
 
     def _labelled(self, text: Tensor, lengths: Tensor, label: Tensor) -> Any:
         if self.zoo_model:
-            return TextBatch(_batch_first(text, self.source), lengths, label)
+            return TextBatch(_batch_first(text, self.source), lengths.clamp(min=1), label)  # an empty text is a pad
         inputs = (text, lengths) if self.takes_lengths and self.source.include_lengths else (text,)
         return FieldBatch(inputs, label, int(lengths.sum()))
 
@@ -98,6 +97,13 @@ class FieldLoader:
 
     def _targets(self, ids: Tensor) -> Tensor:
         return ids.masked_fill(ids == _pad_id(self.target), IGNORE)
+
+
+def _takes_lengths(model: nn.Module, *, paired: bool) -> bool:
+    """Whether forward has a place for lengths after the text or source: one without default, or named for them."""
+    places = [p for p in inspect.signature(model.forward).parameters.values() if p.kind <= p.POSITIONAL_OR_KEYWORD]
+    needed = [p for p in places if p.default is p.empty]
+    return len(needed) > 1 + paired or (len(places) > 1 and "len" in places[1].name)
 
 
 def _pad_id(field: Any) -> int:
@@ -148,12 +154,13 @@ def build_iterator(
     if isinstance(corpus, PairCorpus):
         end = {"eos_token": RESERVED[EOS]}
         fields = [("src", text_field("src", **end)), ("trg", text_field("tgt", init_token=RESERVED[BOS], **end))]
+        rows: list[list[Any]]
         rows = [[_tokens(codecs["src"], corpus.src.row(i)), _tokens(codecs["tgt"], corpus.tgt.row(i))]
                 for i in range(len(corpus))]  # fmt: skip
     else:
         fields = [("text", text_field("text")), ("label", _label_field(labels or []))]
-        names = [*(labels or []), ""]  # a label that training lacks has number -1
-        rows = [[_tokens(codecs["text"], corpus.text.row(i)), names[corpus.labels[i]]] for i in range(len(corpus))]
+        names = ["" if label < 0 else (labels or [])[label] for label in corpus.labels.tolist()]
+        rows = [[_tokens(codecs["text"], corpus.text.row(i)), names[i]] for i in range(len(corpus))]
     dataset = Dataset([Example.fromlist(row, fields) for row in rows], fields)
     iterator = BucketIterator(
         dataset,

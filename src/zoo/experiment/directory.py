@@ -27,6 +27,7 @@ class RunDirectory:
         self.vocabulary = path / "vocabulary"
         self.checkpoints = path / "checkpoints"
         self.best = self.checkpoints / "best.safetensors"
+        self.best_aside = self.checkpoints / "best-whole.safetensors"
         self.results = path / "results.json"
 
     @property
@@ -51,6 +52,17 @@ class RunDirectory:
             self.checkpoints.mkdir(exist_ok=True)
         except OSError as error:
             raise StorageError(f"{self.path}: cannot be made ({error.strerror}); set run_dir elsewhere") from error
+
+    def set_best_aside(self) -> None:
+        """Keep the best whole epoch, where a better part of one takes its place until the run goes on."""
+        if self.best.exists():
+            os.replace(self.best, self.best_aside)
+
+    def reopen(self) -> None:
+        """Take back what the end of a run left here, since the run goes on."""
+        self.results.unlink(missing_ok=True)
+        if self.best_aside.exists():
+            os.replace(self.best_aside, self.best)
 
     def discard(self) -> None:
         """Remove what `create` and `lock` made, where no run came of it and nothing else lies there."""

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from zoo.config import Device, Precision
-from zoo.errors import ConfigError
+from zoo.errors import ConfigError, unknown
 
 
 def choose_device(device: Device | str) -> torch.device:
@@ -16,6 +16,8 @@ def choose_device(device: Device | str) -> torch.device:
         raise ConfigError("device=cuda, but torch finds no CUDA device here; use device=auto or device=cpu")
     if device == Device.auto:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device not in set(Device):
+        raise ConfigError(f"`device`: {unknown('value', str(device), Device)}")
     return torch.device(str(device))
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from zoo.checkpoint import load_checkpoint, load_weights
-from zoo.config import Bleu, Device, PairsConfig, Precision, Tokenizer, TrainConfig, load_config
+from zoo.config import Bleu, PairsConfig, Precision, Tokenizer, TrainConfig, load_config
 from zoo.data import Coding, load_codecs, read_split
 from zoo.data.corpus import PairCorpus, Sequences, TextCorpus
 from zoo.data.vocab import BOS, EOS
@@ -73,7 +73,7 @@ def attention_of(
 
 def open_run(name: str | Path, *, device: str = "auto") -> "Run":
     """Open a run by its directory, a file in it, or `last`; CheckpointError where there is none."""
-    return Run(RunDirectory(run_path(str(name))), choose_device(Device(device)))
+    return Run(RunDirectory(run_path(str(name))), choose_device(device))
 
 
 class Run:

@@ -29,7 +29,7 @@ from zoo.config import Direction, Task, TorchtextConfig, TrainConfig, load_confi
 from zoo.data import Data, Loader, build_data, describe_notes, save_codecs
 from zoo.data.corpus import PairCorpus, TextCorpus
 from zoo.data.torchtext_data import build_iterator
-from zoo.errors import CheckpointError, ConfigError, DivergenceError, ZooError, unknown
+from zoo.errors import CheckpointError, ConfigError, DivergenceError, unknown
 from zoo.evaluation import evaluate, evaluate_labels, evaluate_outputs
 from zoo.experiment.directory import RunDirectory, choose_directory, lock
 from zoo.experiment.machine import choose_device, choose_precision, random_states, restore_random_states, seed_all
@@ -56,7 +56,7 @@ def train(config: TrainConfig) -> dict[str, Any]:
     held = lock(run)
     try:
         return {**Session(config, run, device).run(), "run_dir": str(run.path)}
-    except ZooError:
+    except BaseException:  # a signal while data are read leaves no empty directory either
         if not run.begun:
             run.discard()
         raise
@@ -85,11 +85,14 @@ class Session:
         self.trainloader = self._loader(self.data.train, train=True)
         self.validloader = self._loader(self.data.valid, train=False)
         self.trainloader.set_epoch(1)
-        self.last_step = config.epochs * -(-len(self.trainloader) // config.accumulate)
+        self.batches = len(self.trainloader)  # of the present epoch
+        self.last_step = config.epochs * -(-self.batches // config.accumulate)
         self.last_step = min(self.last_step, config.max_steps or self.last_step)
         self.state = LoopState()
         self.best: dict[str, Any] = {}
         self.bad_epochs = 0
+        self.measured = True  # whether all steps so far have been validated
+        self.saved_step = 0
         self.signal = 0
         self.stepping = False
         self.recorder: Recorder
@@ -109,36 +112,47 @@ class Session:
 
     def run(self) -> dict[str, Any]:
         """Train to the end, evaluate the best epoch, and return the results."""
-        begun = self.run_dir.begun
+        begun, resume = self.run_dir.begun, bool(self.config.resume)
         if self.run_dir.resumable:
             self._restore()
-            if self.run_dir.finished and self._over():
+            if self._finished():
                 return {**self.run_dir.read_results(), "already_finished": True}
+        self.run_dir.reopen()
         self._write_config()
         self.recorder = Recorder(
             self.run_dir.path, total=self.config.epochs, purge_step=self.state.step if begun else None
         )
         try:
-            self._announce(resumed=begun and self.state.step > 0)
+            self._announce(resume=resume)
             with self._signals():
                 while not self._over():
-                    self._epoch(self.state.epoch + self._epoch_done())
-            return self._finish()
+                    self._epoch(self.state.epoch + (self.measured and self._whole()))
+                return self._finish()
+        except (KeyboardInterrupt, SystemExit):
+            self.recorder.note(self._last_words())
+            raise
         finally:
             self.recorder.close()
+
+    def _finished(self) -> bool:
+        """Whether the results that lie here are those of the state, and nothing is left to do."""
+        done = self.run_dir.finished and (self._over() or self._limit_reached())
+        return done and self.run_dir.read_results().get("steps") == self.state.step
 
     def _write_config(self) -> None:
         self.config.resume, self.config.run_dir = False, str(self.run_dir.path)
         save_config(self.config, self.run_dir.config)
         save_codecs(self.data, self.run_dir.vocabulary)
 
-    def _announce(self, *, resumed: bool) -> None:
+    def _announce(self, *, resume: bool) -> None:
         note, config = self.recorder.note, self.config
         name = f"{config.model.name} on {config.dataset.name}"
         size = f"{count_parameters(self.model):,} parameters, {len(self.data.train):,} training rows"
         note(f"{name}: {size}; {self.device.type} {self.precision}, {torch.get_num_threads()} threads")
-        if resumed:
+        if self.state.step:
             note(f"resumed {self.run_dir.path} at step {self.state.step}")
+        elif resume:
+            note(f"{self.run_dir.path} holds no checkpoint: started from the beginning")
         for line in describe_notes(self.data.notes):
             note(line)
         if config.max_seconds:
@@ -147,19 +161,16 @@ class Session:
 
     # ---- the epochs
 
-    def _epoch_done(self) -> bool:
+    def _whole(self) -> bool:
         """Whether the state stands between epochs; before the first one too."""
-        if self.state.epoch == 0:
-            return True
-        self.trainloader.set_epoch(self.state.epoch)
-        return self.state.batch >= len(self.trainloader)
+        return self.state.epoch == 0 or self.state.batch >= self.batches
 
     def _over(self) -> bool:
-        if self._limit_reached():
-            return bool(self.best)
+        if not self.measured:
+            return False
         patience = self.config.patience
         ended = self.state.epoch >= self.config.epochs or bool(patience and self.bad_epochs >= patience)
-        return ended and self._epoch_done() and bool(self.best)
+        return self._limit_reached() or (ended and self._whole())
 
     def _limit_reached(self) -> bool:
         config, state = self.config, self.state
@@ -168,12 +179,12 @@ class Session:
         )
 
     def _epoch(self, epoch: int) -> None:
-        self.trainloader.set_epoch(epoch)
-        self.stepping = True
+        self._enter(epoch)
+        self.stepping = not (self._whole() or self._limit_reached())  # else the last end came before the validation
         result = training(
             epoch,
             self.forward,
-            self.trainloader,
+            self.trainloader if self.stepping else [],
             self.validloader,
             optimizer=self.optimizer,
             label_smoothing=self.config.label_smoothing,
@@ -187,17 +198,29 @@ class Session:
             state=self.state,
             after_step=self._after_step,
         )
-        self.stepping = False
         self._check_finite(result)
         begun = time.monotonic()
-        measured = self._measure()
+        values = _named(result, self._measure())
         self.state.seconds += time.monotonic() - begun
-        self.schedule.observe(result.valid_loss)
-        values = _named(result, measured)
-        self._keep_best(epoch, values)
+        self._conclude(epoch, values)
+
+    def _enter(self, epoch: int) -> None:
+        self.state.begin(epoch)
+        self.trainloader.set_epoch(epoch)
+        self.batches = len(self.trainloader)
+
+    def _conclude(self, epoch: int, values: dict[str, float]) -> None:
+        """Act on an epoch's figures; those of a part of an epoch, cut short by a limit, leave no trace in the state.
+
+        So a run that goes on from there equals one that was never cut.
+        """
+        whole, self.measured = self._whole(), True
+        if whole:
+            self.schedule.observe(values["valid_loss"])
+        self._keep_best(epoch, values, whole=whole)
         self.recorder.epoch(epoch=epoch, step=self.state.step, values={**values, **self._costs()})
-        self._save()
-        self._obey_signal()
+        if whole:
+            self._save()
 
     def _rate(self, state: LoopState) -> float:
         progress = run_progress(step=state.step + 1, last_step=self.last_step, seconds=state.seconds,
@@ -207,10 +230,14 @@ class Session:
     def _after_step(self, report: StepReport, state: LoopState) -> bool:
         if report.step % self.config.log_every == 0 or report.step == 1:
             self.recorder.step(**report._asdict())
+        self.measured = False
         save_every = self.config.save_every
-        if self.signal or (save_every and report.step % save_every == 0):
+        ended = self._limit_reached() or self._whole()
+        if ended or self.signal or (save_every and report.step % save_every == 0):
             self._save()
-            self._obey_signal()
+        self.stepping = not ended
+        if self.signal:
+            _end(self.signal)
         return self._limit_reached()
 
     def _check_finite(self, result: EpochResult) -> None:
@@ -231,7 +258,7 @@ class Session:
                 found = evaluate_labels(
                     self.model, self.data.valid, self.setting, labels=self.data.labels, samples=samples
                 )
-                found.pop("loss"), found.pop("accuracy")  # the loop has them
+                found.pop("loss")  # the loop has it
             else:
                 found = evaluate_outputs(self.model, self.data.valid, self.data.codecs["tgt"], self.setting,
                                          limit=self.config.valid_limit, samples=samples)  # fmt: skip
@@ -246,11 +273,14 @@ class Session:
         weights, src_tokens, tgt_tokens = attention_of(self.model, self.data.coding, self.device, source, output)
         self.recorder.attention(self.state.step, source, weights, src_tokens, tgt_tokens)
 
-    def _keep_best(self, epoch: int, values: dict[str, float]) -> None:
+    def _keep_best(self, epoch: int, values: dict[str, float], *, whole: bool) -> None:
         value = values[f"valid_{self.monitor}"]
         better = not self.best or (value < self.best["value"] if self.lower_is_better else value > self.best["value"])
-        self.bad_epochs = 0 if better else self.bad_epochs + 1
+        if whole:
+            self.bad_epochs = 0 if better else self.bad_epochs + 1
         if better:
+            if not whole:
+                self.run_dir.set_best_aside()
             self.best = {"epoch": epoch, "step": self.state.step, "value": value}
             with self.ema.applied() if self.ema is not None else nullcontext():
                 tensors = {f"model.{name}": tensor for name, tensor in model_tensors(self.model).items()}
@@ -276,10 +306,12 @@ class Session:
             "ema_updates": self.ema.updates if self.ema is not None else 0,
             "best": self.best,
             "bad_epochs": self.bad_epochs,
+            "measured": self.measured,
             "digests": self.digests,
         }
         tensors = {f"{part}.{name}": tensor for part, named in parts.items() for name, tensor in named.items()}
         save_checkpoint(step_path(self.run_dir.checkpoints, self.state.step), tensors, state)
+        self.saved_step = self.state.step
         prune(self.run_dir.checkpoints, keep=KEEP)
 
     def _restore(self) -> None:
@@ -311,12 +343,17 @@ class Session:
             self.scaler.load_state_dict(state["scaler"])
         self.state = LoopState(**state["loop"])
         self.state.stopped = False
-        self.best, self.bad_epochs = state["best"], state["bad_epochs"]
+        self._enter(self.state.epoch)
+        self.saved_step = self.state.step
+        self.best, self.bad_epochs, self.measured = state["best"], state["bad_epochs"], state["measured"]
         restore_random_states(saved.part("random"), state["random"])
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
-        """Let SIGINT and SIGTERM end the run after a step and a save; the second one ends it at once."""
+        """Let SIGINT and SIGTERM end the run after a step and a save; the second one ends it at once.
+
+        Between an epoch's last step and the next epoch's first the state is saved, so that one ends it there too.
+        """
 
         def note(number: int, frame: FrameType | None) -> None:
             if self.signal or not self.stepping:
@@ -334,13 +371,10 @@ class Session:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def _obey_signal(self) -> None:
-        if self.signal:
-            name = signal.Signals(self.signal).name
-            self.recorder.note(
-                f"{name}: saved at step {self.state.step}; continue with: zoo-train resume={self.run_dir.path}"
-            )
-            _end(self.signal)
+    def _last_words(self) -> str:
+        if not self.saved_step:
+            return "stopped before anything was saved"
+        return f"stopped, saved at step {self.saved_step}; continue with: zoo-train resume={self.run_dir.path}"
 
     # ---- the end
 
