@@ -230,7 +230,10 @@ def test_a_shared_vocabulary_is_one_also_after_saving(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", [Tokenizer.bpe, Tokenizer.unigram])
 def test_subword_sampling_redraws_train_each_epoch_from_the_seed(tmp_path: Path, kind: Tokenizer) -> None:
     options = {"src_tokenizer": kind, "tgt_tokenizer": Tokenizer.space, "vocab_size": 40, "subword_sampling": 0.3}
-    config = pairs(write(tmp_path, "t.tsv", PAIRS), **options)
+    texts = {
+        f"{a}ing the {b}er {c}est" for a in ("walk", "talk", "read") for b in ("low", "new") for c in ("wide", "old")
+    }
+    config = pairs(write(tmp_path, "t.tsv", "".join(f"{text}\tt\n" for text in sorted(texts))), **options)
     drawn = []
     for epochs in ([1, 2], [2, 1]):
         data = build_data(config)
@@ -238,7 +241,7 @@ def test_subword_sampling_redraws_train_each_epoch_from_the_seed(tmp_path: Path,
         for epoch in epochs:
             loader.set_epoch(epoch)
             drawn.append((epoch, [batch.src.tolist() for batch in loader], paired(data.train).src.ids.tolist()))
-        assert train_sources(data) <= {f"word{i}" for i in range(100)}
+        assert train_sources(data) <= texts
     assert drawn[0] == drawn[3]
     assert drawn[1] == drawn[2]
     assert drawn[0][2] != drawn[1][2]

@@ -4,13 +4,17 @@ import io
 from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from random import Random
 
+from zoo.config import Tokenizer as Kind
+from zoo.data.sampling import bpe_dropout, sample_unigram, sample_words, unigram_lattice
 from zoo.errors import ConfigError, DataError
 
 SPACE, LITERAL_SPACE = "\u2581", "\ufdd0"
 """sentencepiece's mark for a space, and the noncharacter that stands for that mark where a text holds it."""
 DEFAULT_SIZE = 8000
+UNKNOWN = -10.0
+"""What a character that is no piece scores below the rarest piece, as in sentencepiece."""
 LONGEST_SENTENCE = 10_000_000
 
 
@@ -56,14 +60,23 @@ class Subword:
         return pieces
 
     def sample_many(self, texts: Iterable[str], *, strength: float, seed: int) -> list[list[str]]:
-        """Split with dropout (bpe, Provilkov 2020) or by drawing from all splits (unigram, Kudo 2018)."""
-        from sentencepiece import set_random_generator_seed
+        """Split with dropout (bpe) or by drawing from all splits (unigram); a function of `seed` alone."""
+        random, scores = Random(seed), self.scores()
+        longest, unknown = max(map(len, scores)), min(scores.values()) + UNKNOWN
 
-        set_random_generator_seed(seed)
-        options: dict[str, Any] = {"enable_sampling": True, "alpha": strength, "nbest_size": -1, "num_threads": 1}
-        escaped = [_escape(text) for text in texts]
-        pieces: list[list[str]] = self.processor.encode(escaped, out_type=str, **options)
-        return pieces
+        def merge(word: str, count: int) -> list[list[str]]:
+            return [bpe_dropout(word, scores, dropout=strength, random=random) for _ in range(count)]
+
+        def draw(word: str, count: int) -> list[list[str]]:
+            lattice = unigram_lattice(word, scores, alpha=strength, longest=longest, unknown=unknown)
+            return [sample_unigram(word, lattice, random=random) for _ in range(count)]
+
+        marked = (SPACE + _escape(text).replace(" ", SPACE) if text else "" for text in texts)
+        return sample_words(marked, merge if self.name == Kind.bpe else draw)
+
+    def scores(self) -> dict[str, float]:
+        """Return the score of each piece: its log probability (unigram), or less the later it was learned (bpe)."""
+        return {piece: self.processor.get_score(i) for i, piece in enumerate(self.pieces(), 1)}
 
     def join(self, tokens: Iterable[str]) -> str:
         pieces = iter(tokens)
