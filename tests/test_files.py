@@ -159,7 +159,7 @@ content = (
 @given(
     name=names, content=content, packed=st.booleans(), columns=st.sampled_from([(0, 1), (1, 0), ("a", "b"), ("a", 3)])
 )
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=250, deadline=None)
 def test_any_bytes_give_rows_of_text_or_a_data_error(scratch: Path, name: str, content: bytes, packed: bool,
                                                      columns: tuple[int | str, int | str]) -> None:  # fmt: skip
     path = write(scratch, name, gzip.compress(content) if packed and name.endswith(".gz") else content)
