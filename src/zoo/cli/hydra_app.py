@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -39,10 +39,13 @@ def to_config(composed: Any) -> TrainConfig:
     return config
 
 
-def run(arguments: list[str], train: Callable[[TrainConfig], Any]) -> int:
-    """Compose and train, once or for every job of a multirun; return the exit code."""
+def run(arguments: list[str], train: Callable[[TrainConfig], Any], *, swept: Collection[str] = ()) -> int:
+    """Compose and train, once or for every job of a multirun; return the exit code.
+
+    The keys in `swept` are what tells the jobs apart.
+    """
     register()
-    jobs = Jobs(train)
+    jobs = Jobs(train, swept)
 
     @hydra.main(version_base="1.3", config_path="pkg://zoo.configs", config_name="train")
     def job(composed: Any) -> None:
@@ -56,8 +59,8 @@ def run(arguments: list[str], train: Callable[[TrainConfig], Any]) -> int:
 class Jobs:
     """Trains each job that Hydra hands over; in a multirun a failure is kept and the rest go on."""
 
-    def __init__(self, train: Callable[[TrainConfig], Any]) -> None:
-        self.train = train
+    def __init__(self, train: Callable[[TrainConfig], Any], swept: Collection[str]) -> None:
+        self.train, self.swept = train, swept
         self.count = 0
         self.failures: list[tuple[str, int]] = []
         self.single: Exception | None = None
@@ -73,7 +76,8 @@ class Jobs:
 
     def _one_of_many(self, composed: Any) -> None:
         self.count += 1
-        title = " ".join(HydraConfig.get().overrides.task).replace("'", "")
+        words = list(HydraConfig.get().overrides.task)
+        title = " ".join([w for w in words if w.partition("=")[0] in self.swept] or words).replace("'", "")
         print(f"[{self.count}] {title}", file=sys.stderr, flush=True)
         try:
             self.train(to_config(composed))

@@ -5,6 +5,7 @@ Hydra's grammar refuses Hangul, `~ ( ) = #` and spaces in bare values; here any 
 
 import itertools
 import math
+import os
 import re
 import types
 from collections.abc import Iterator
@@ -14,8 +15,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 from zoo.cli.compose import ALL_GROUPS, FREE_GROUPS, compose, names, part, read, select
-from zoo.config import GROUPS, TrainConfig, check, from_dict, load_config, to_dict
-from zoo.errors import CheckpointError, ConfigError, unknown
+from zoo.config import GROUPS, TrainConfig, from_dict, load_config, to_dict
+from zoo.errors import ConfigError, unknown
 
 PATHS = {"dataset.train", "dataset.valid", "dataset.test", "run_dir", "resume"}
 MOST_COMBINATIONS = 1000
@@ -35,9 +36,9 @@ def parse(word: str, *, multirun: bool = False) -> Override:
     key, equals, text = word.partition("=")
     if not equals:
         raise ConfigError(_no_value(key))
-    key = key.removeprefix("++").strip()
-    if key.startswith(("+", "~")):
-        raise ConfigError(f"`{word}`: options are neither added nor removed here; write {key[1:]}=VALUE")
+    key = key.lstrip("+").strip()  # nothing can be added, so that + says no more than the plain key
+    if key.startswith("~"):
+        raise ConfigError(_no_value(key))
     raw = "${" in text or (multirun and re.fullmatch(r"(choice|range|interval|glob|shuffle|sort|tag)\(.*\)", text))
     return Override(key, split(text) if multirun and not raw else [text], bool(raw))
 
@@ -119,7 +120,8 @@ def _read_number(text: str, hint: type, key: str) -> Any:
         return number
     if hint is int and math.isfinite(number) and number.is_integer():
         return int(text) if re.fullmatch(r"[+-]?[\d_]+", text) else int(number)
-    raise ConfigError(f"`{key}` must be a {'whole ' if hint is int else ''}number, but is {text!r}")
+    hint_at_sweep = f"; add --multirun to train with each of {text}" if "," in text else ""
+    raise ConfigError(f"`{key}` must be a {'whole ' if hint is int else ''}number, but is {text!r}{hint_at_sweep}")
 
 
 def _read_text(text: str, key: str) -> Any:
@@ -128,7 +130,7 @@ def _read_text(text: str, key: str) -> Any:
         return text.lower() == "true"
     if key == "dataset.columns" and re.fullmatch(r"\d+", text):
         return int(text)
-    return str(Path(plain).expanduser()) if key in PATHS and plain else plain
+    return os.path.expanduser(plain) if key in PATHS else plain
 
 
 def _unquote(text: str) -> str:
@@ -229,24 +231,32 @@ def _assign(data: dict[str, Any], key: str, value: Any) -> None:
         data[key] = value
 
 
-def resumed(path: str, typed: dict[str, str]) -> TrainConfig:
-    """Return the config of the run at `path` with the typed overrides laid over it."""
-    saved = Path(path) / "config.yaml"
-    if not saved.is_file():
-        raise CheckpointError(f"{path}: holds no run to resume (no config.yaml); give a run directory")
-    data = to_dict(load_config(saved))
-    for key in ("optimizer", "scheduler"):
-        if key in typed:
-            data[key] = part(key, read(key, typed[key]) and typed[key])
-    for key in ("model", "dataset", *FREE_GROUPS):
-        if key in typed and typed[key] != data.get(key, {}).get("name"):
-            raise ConfigError(
-                f"`{key}={typed[key]}` cannot change a run that is resumed; start a new one without `resume`"
-            )
+def resumed(name: str, typed: dict[str, str]) -> TrainConfig:
+    """Return the config of the run that `name` means, with the typed overrides laid over it."""
+    path = _run_path(name)
+    data = to_dict(load_config(path / "config.yaml"))
+    for group in ALL_GROUPS:
+        if group in typed:
+            _keep_or_replace(data, group, _unquote(typed[group]))
     chosen: dict[str, str | None] = {group: data[group]["name"] for group in GROUPS}
     for key, text in typed.items():
         if key not in ALL_GROUPS:
             _assign(data, key, read_value(text, hint_of(key, chosen), key))
-    config = from_dict({**data, "run_dir": path, "resume": path}, where=str(saved))
-    check(config)
-    return config
+    return from_dict({**data, "run_dir": str(path), "resume": str(path)}, where=str(path / "config.yaml"))
+
+
+def _run_path(name: str) -> Path:
+    if (Path(name) / "config.yaml").is_file():
+        return Path(name)
+    from zoo.experiment.directory import run_path  # imports torch; knows `last` and files in a run
+
+    return run_path(name)
+
+
+def _keep_or_replace(data: dict[str, Any], group: str, name: str) -> None:
+    if data.get(group, {}).get("name") == name:
+        return
+    if group != "scheduler":
+        raise ConfigError(f"`{group}={name}` cannot change a run that is resumed; start a new one without `resume`")
+    read(group, name)
+    data[group] = part(group, name)

@@ -1,5 +1,7 @@
 """`zoo train` and `zoo-train`: overrides in, a trained run out."""
 
+from collections.abc import Collection
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from zoo.cli import overrides as checking
@@ -38,34 +40,36 @@ def train(arguments: list[str]) -> int:
         _train_one(checking.resumed(path, {item.key: item.texts[0] for item in parsed if item.key != "resume"}))
         return 0
     shown = {"--cfg", "-c", "--info", "-i"}.intersection(words.flags)
-    return _hydra(words.flags + checked(parsed, complete=not shown))
+    swept = [item.key for item in parsed if len(item.texts) > 1 or item.raw]
+    return _hydra(words.flags + checked(parsed, complete=not shown), swept)
 
 
 def part(arguments: list[str]) -> Words:
     """Part flags from overrides; ConfigError for a flag that does not exist, with the way to write an option."""
     flags: list[str] = []
     words: list[str] = []
-    rest = iter(arguments)
-    for word in rest:
+    rest = list(arguments)
+    while rest:
+        word = rest.pop(0)
         name = word.partition("=")[0]
         if name in WITH_VALUE:
             flags.append(word)
-            if word == name:
-                flags.extend(_value_of(word, rest))
+            flags += _value_of(name, rest) if word == name else []
         elif word in SWITCHES or word in ("--help", "-h"):
             flags.append(word)
         elif word.startswith("-"):
-            raise ConfigError(_no_flag(word, next(rest, "VALUE")))
+            raise ConfigError(_no_flag(word, rest[0] if rest else "VALUE"))
         else:
             words.append(word)
     return Words(flags, words)
 
 
-def _value_of(flag: str, rest: Any) -> list[str]:
-    value = next(rest, None)
-    if value is None and flag not in ("--info", "-i"):
+def _value_of(flag: str, rest: list[str]) -> list[str]:
+    if flag in ("--info", "-i") and not (rest and rest[0] in INFO):
+        return []
+    if not rest:
         raise ConfigError(f"`{flag}` needs a value; see zoo-train --help")
-    return [] if value is None else [value]
+    return [rest.pop(0)]
 
 
 def _no_flag(word: str, following: str) -> str:
@@ -105,13 +109,27 @@ def _path_to_resume(parsed: list[Override], *, multirun: bool) -> str:
     return paths[-1]
 
 
-def _hydra(arguments: list[str]) -> int:
+def _hydra(arguments: list[str], swept: Collection[str] = ()) -> int:
     from zoo.cli.hydra_app import run
 
-    return run(arguments, _train_one)
+    return run(arguments, _train_one, swept=swept)
 
 
 def _train_one(config: TrainConfig) -> None:
     from zoo.experiment import train as train_run
 
-    train_run(config)
+    print(summary(train_run(config)), flush=True)
+
+
+def summary(results: dict[str, Any]) -> str:
+    """Say in a few lines what a training came to, where it lies and how to look at it."""
+    path = Path(results["run_dir"])
+    done = "had already finished" if results.get("already_finished") else f"best epoch {results['best_epoch']}"
+    lines = [f"{split:5}  {figures(results[split])}" for split in ("valid", "test") if split in results]
+    logs = "runs" if path.parts[:1] == ("runs",) else path
+    return "\n".join([*lines, f"run    {path} ({done})", f"look   tensorboard --logdir {logs}"])
+
+
+def figures(metrics: dict[str, Any]) -> str:
+    """Write metrics in a row."""
+    return ", ".join(f"{key} {value:.4f}" for key, value in metrics.items() if isinstance(value, float))
