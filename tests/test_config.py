@@ -143,6 +143,12 @@ def test_home_is_expanded_in_paths() -> None:
     assert config.dataset.valid == [str(Path("~/b").expanduser()), "c"]
 
 
+def test_a_path_that_begins_like_an_unknown_home_stays_as_it_is() -> None:
+    config = TrainConfig(dataset=PairsConfig(train="~no-such-user/a.tsv"))
+    check(config)
+    assert config.dataset.train == "~no-such-user/a.tsv"
+
+
 def test_parity_and_torchtext_pose_the_task_that_they_say() -> None:
     assert task_of(ToyConfig(name="parity")) == Task.labelled
     assert task_of(ToyConfig(name="sort")) == Task.pairs

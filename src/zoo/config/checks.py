@@ -1,8 +1,8 @@
 """Checks of what types alone do not say: ranges, and choices that do not fit together."""
 
 import math
+import os
 from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
 from zoo.config.datasets import (
@@ -144,12 +144,12 @@ def _check_dataset(dataset: Any) -> None:
 
 
 def _paths(value: Any, key: str) -> Any:
-    """Return one path or a list of two, with `~` expanded."""
+    """Return one path or a list of two, with `~` expanded where it names a home."""
     if isinstance(value, list | tuple) and len(value) == 2:
-        return [str(Path(str(path)).expanduser()) for path in value]
+        return [os.path.expanduser(str(path)) for path in value]
     if isinstance(value, list | tuple):
         raise ConfigError(f"`dataset.{key}` must be one file or a list of two, but has {len(value)}")
-    return str(Path(str(value)).expanduser()) if value else ""
+    return os.path.expanduser(str(value)) if value else ""
 
 
 def _check_optimizer(optimizer: Any) -> None:
