@@ -6,16 +6,15 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from zoo import config as options
-from zoo.data.sizes import PairSizes, TextSizes
 from zoo.errors import unknown
 
 if TYPE_CHECKING:
     from torch import nn
 
-Sizes = PairSizes | TextSizes
+    from zoo.data.sizes import PairSizes, Sizes, TextSizes
 
 
-def build_seq2seq(config: options.Seq2SeqConfig, sizes: Sizes) -> "nn.Module":
+def build_seq2seq(config: options.Seq2SeqConfig, sizes: "Sizes") -> "nn.Module":
     """Return the recurrent sequence model."""
     from zoo.models.seq2seq import Seq2Seq
 
@@ -23,7 +22,7 @@ def build_seq2seq(config: options.Seq2SeqConfig, sizes: Sizes) -> "nn.Module":
     return Seq2Seq(src_vocab, tgt_vocab, shared_vocabulary=shared, **_arguments(config, leave="max_length"))
 
 
-def build_transformer(config: options.TransformerConfig, sizes: Sizes) -> "nn.Module":
+def build_transformer(config: options.TransformerConfig, sizes: "Sizes") -> "nn.Module":
     """Return the Transformer."""
     from zoo.models.transformer import Transformer
 
@@ -31,21 +30,21 @@ def build_transformer(config: options.TransformerConfig, sizes: Sizes) -> "nn.Mo
     return Transformer(src_vocab, tgt_vocab, shared_vocabulary=shared, **_arguments(config))
 
 
-def build_classifier(config: options.ClassifierConfig, sizes: Sizes) -> "nn.Module":
+def build_classifier(config: options.ClassifierConfig, sizes: "Sizes") -> "nn.Module":
     """Return the classifier with activations as modules."""
     from zoo.models.classifier import Classifier
 
     return Classifier(*_text(config.name, sizes), **_arguments(config, leave="max_length"))
 
 
-def build_classifier_functional(config: options.ClassifierConfig, sizes: Sizes) -> "nn.Module":
+def build_classifier_functional(config: options.ClassifierConfig, sizes: "Sizes") -> "nn.Module":
     """Return the classifier with activations as functions."""
     from zoo.models.classifier_functional import ClassifierFunctional
 
     return ClassifierFunctional(*_text(config.name, sizes), **_arguments(config, leave="max_length"))
 
 
-MODELS: dict[str, Callable[[Any, Sizes], "nn.Module"]] = {
+MODELS: dict[str, Callable[[Any, "Sizes"], "nn.Module"]] = {
     "seq2seq": build_seq2seq,
     "transformer": build_transformer,
     "classifier": build_classifier,
@@ -58,14 +57,14 @@ def list_models(pattern: str = "*") -> list[str]:
     return [name for name in MODELS if fnmatchcase(name, pattern)]
 
 
-def build_model(config: Any, sizes: Sizes) -> "nn.Module":
+def build_model(config: Any, sizes: "Sizes") -> "nn.Module":
     """Return a new model; config holds what the user chose, sizes what the data determines."""
     if config.name not in MODELS:
         raise ValueError(unknown("model", config.name, MODELS))
     return MODELS[config.name](config, sizes)
 
 
-def create_model(name: str, *, sizes: Sizes, **choices: Any) -> "nn.Module":
+def create_model(name: str, *, sizes: "Sizes", **choices: Any) -> "nn.Module":
     """Return a new model of this name with options of its config, such as `dropout=0.3`.
 
     Raises ConfigError on unknown names and on values that are out of range or do not fit together.
@@ -84,13 +83,17 @@ def _arguments(config: Any, leave: str = "") -> dict[str, Any]:
     return {key: value for key, value in values.items() if key not in ("name", leave)}
 
 
-def _pair(name: str, sizes: Sizes) -> PairSizes:
+def _pair(name: str, sizes: "Sizes") -> "PairSizes":
+    from zoo.data.sizes import PairSizes
+
     if not isinstance(sizes, PairSizes):
         raise ValueError(f"model {name!r} needs `sizes` of pairs, PairSizes(src_vocab, tgt_vocab), but got {sizes!r}")
     return sizes
 
 
-def _text(name: str, sizes: Sizes) -> TextSizes:
+def _text(name: str, sizes: "Sizes") -> "TextSizes":
+    from zoo.data.sizes import TextSizes
+
     if not isinstance(sizes, TextSizes):
         raise ValueError(f"model {name!r} needs `sizes` of texts, TextSizes(vocab, classes), but got {sizes!r}")
     return sizes
