@@ -1,0 +1,51 @@
+"""What the tests share: one thread, no pictures of a display, and a training small enough for a second."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from zoo.config import (
+    Cell,
+    ConstantConfig,
+    Device,
+    Precision,
+    Seq2SeqConfig,
+    ToyConfig,
+    TrainConfig,
+    check,
+)
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in an empty directory."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def toy() -> Callable[..., TrainConfig]:
+    """Return what makes the config of a training that takes a fraction of a second; keywords change it."""
+
+    def make(**changes: Any) -> TrainConfig:
+        model = Seq2SeqConfig(cell=Cell.gru, embedding_size=8, hidden_size=8, bidirectional=False, dropout=0.2)
+        dataset = ToyConfig(symbols=4, max_length=4, train_size=48, valid_size=8, test_size=8)
+        options: dict[str, Any] = {
+            "model": model,
+            "dataset": dataset,
+            "scheduler": ConstantConfig(),
+            "epochs": 2,
+            "batch_tokens": 40,
+            "device": Device.cpu,
+            "precision": Precision.fp32,
+        }
+        config = TrainConfig(**{**options, **changes})
+        check(config)
+        return config
+
+    return make
