@@ -127,6 +127,15 @@ def test_windows_keep_the_largest_match_within_the_text():
     torch.testing.assert_close(vectors[3, 8:], torch.stack(matches).max(0).values.relu())
 
 
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+def test_recurrent_encoders_keep_the_last_layers_last_state_of_each_direction(cell):
+    encoder = build(encoder=cell).encoder
+    text, lengths = a_batch()
+    outputs, _ = encoder.encoder(encoder.embedding(text), lengths)
+    ends = outputs[torch.arange(4), lengths - 1, :4], outputs[:, 0, 4:]
+    torch.testing.assert_close(encoder(text, lengths), torch.cat(ends, -1))
+
+
 @pytest.mark.parametrize("encoder", ENCODERS)
 def test_a_text_without_tokens_gives_finite_logits_and_gradients(encoder):
     model = build(encoder=encoder, dropout=0.0).train()

@@ -79,6 +79,16 @@ def test_steps_equal_the_whole_sequence(score, input_feeding):
 
 
 @pytest.mark.parametrize("input_feeding", [False, True])
+def test_only_input_feeding_hands_the_last_vector_on(input_feeding):
+    decoder = build_decoder("dot", input_feeding=input_feeding)
+    inputs, feed = torch.randn(3, 4, dtype=torch.double), torch.randn(3, 6, dtype=torch.double)
+    state = torch.zeros(1, 3, 6, dtype=torch.double)
+    memory = decoder.remember(torch.randn(3, 5, 6, dtype=torch.double), None)
+    fed, unfed = (decoder.step(inputs, (state, state), given, memory)[0] for given in (feed, 0 * feed))
+    assert torch.equal(fed, unfed) != input_feeding
+
+
+@pytest.mark.parametrize("input_feeding", [False, True])
 def test_the_future_has_no_gradient(input_feeding):
     decoder = build_decoder("dot", input_feeding=input_feeding)
     inputs = torch.randn(1, 6, 4, dtype=torch.double, requires_grad=True)

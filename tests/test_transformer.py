@@ -167,6 +167,20 @@ def test_align_sums_to_one_and_is_zero_on_padding():
         assert model.align(*a_batch(time=1)).shape == (3, 1, 5)
 
 
+@pytest.mark.parametrize("norm", ["pre", "post"])
+def test_align_gives_the_weights_that_forward_uses(norm):
+    model = build(norm=norm)
+    src, lengths, tgt_in = a_batch()
+    cross, seen = model.decoder.layers[-1].cross, {}
+    for part in (cross.query, cross.key_value):
+        part.register_forward_hook(lambda part, inputs, output: seen.update({part: output}))
+    model(src, lengths, tgt_in)
+    queries = seen[cross.query].unflatten(-1, (2, 4)).transpose(1, 2)
+    keys = seen[cross.key_value][..., :8].unflatten(-1, (2, 4)).transpose(1, 2)
+    scores = (queries @ keys.mT / 2).masked_fill((torch.arange(5) >= LENGTHS[:, None])[:, None, None], -torch.inf)
+    torch.testing.assert_close(model.align(src, lengths, tgt_in), scores.softmax(-1).mean(1))
+
+
 def test_tied_weights_are_one_storage():
     tied, free = build(), build(tie_embeddings=False)
     assert tied.output.weight is tied.tgt_embedding.table.weight
