@@ -5,10 +5,12 @@ import gzip
 import io
 import json
 import os
+import queue
 import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -493,15 +495,25 @@ def test_a_line_that_is_not_utf8_is_named(tmp_path: Path) -> None:
 
 def test_a_line_from_stdin_is_handed_on_before_the_next_is_typed(monkeypatch: pytest.MonkeyPatch) -> None:
     read, write = os.pipe()
+    found: queue.Queue[list[str]] = queue.Queue()
+
+    def collect() -> None:
+        for part in chunks("-"):
+            found.put(part)
+
     with os.fdopen(read, "rb") as source:
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(source))
-        os.write(write, b"one\n")
-        parts = chunks("-")
-        assert next(parts) == ["one"]
-        os.write(write, b"two\nthree\nfo")
-        assert next(parts) == ["two", "three"]
-        os.close(write)
-        assert list(parts) == [["fo"]]
+        reader = threading.Thread(target=collect)
+        reader.start()
+        try:  # a reader that waits for more than a line fails here by the timeout, and ends as the pipe closes
+            os.write(write, b"one\n")
+            assert found.get(timeout=10) == ["one"]
+            os.write(write, b"two\nthree\nfo")
+            assert found.get(timeout=10) == ["two", "three"]
+        finally:
+            os.close(write)
+            reader.join()
+        assert found.get(timeout=10) == ["fo"]
 
 
 # ---- the whole, in processes of their own

@@ -121,13 +121,21 @@ def test_a_saved_config_that_was_tampered_with_is_refused(change: dict[str, Any]
     assert str(caught.value).startswith(message)
 
 
-@pytest.mark.parametrize("text", ["a: [", "- 1", "!!python/object/apply:os.system ['true']", "\xff", ""])
+@pytest.mark.parametrize("text", ["a: [", "- 1", "\xff", ""])
 def test_a_file_that_is_no_config_is_one_line(text: str, tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_bytes(text.encode("latin-1"))
     with pytest.raises(ConfigError, match=r"config\.yaml: ") as caught:
         load_config(path)
     assert "\n" not in str(caught.value)
+
+
+def test_a_config_that_calls_something_is_refused_before_it_is_called(tmp_path: Path) -> None:
+    path, trace = tmp_path / "config.yaml", tmp_path / "called"
+    path.write_text(f"!!python/object/apply:os.mkdir ['{trace}']")
+    with pytest.raises(ConfigError, match="cannot be read as YAML"):
+        load_config(path)
+    assert not trace.exists()
 
 
 def test_whole_numbers_serve_as_floats_and_lists_are_converted() -> None:
