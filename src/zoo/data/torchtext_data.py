@@ -56,6 +56,8 @@ class FieldLoader:
             raise ConfigError(
                 f"a torchtext iterator needs fields text and label, or src and trg; found {', '.join(fields)}"
             )
+        if iterator.repeat:
+            raise ConfigError("a torchtext iterator with repeat=True has no end of an epoch; make it with repeat=False")
         self.source = fields["src" if self.paired else "text"]
         self.target = fields["trg" if self.paired else "label"]
         model = getattr(model, "_orig_mod", model)  # behind torch.compile
