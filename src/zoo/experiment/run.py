@@ -47,7 +47,11 @@ def bleu_of(config: TrainConfig) -> str:
 
 
 def setting_of(config: TrainConfig, coding: Coding, device: torch.device, precision: str) -> Setting:
-    """Return how a config's model is measured."""
+    """Return how a config's model is measured; on a CPU always in fp32.
+
+    There oneDNN compiles its bf16 products for each shape, and a search has new shapes at every step.
+    """
+    precision = "fp32" if device.type == "cpu" else precision
     decoding = Decoding(width=config.beam, max_length=coding.max_output, length_penalty=config.length_penalty)
     return Setting(device, precision, config.batch_tokens, decoding, bleu_of(config))
 
