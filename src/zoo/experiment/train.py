@@ -274,17 +274,21 @@ class Session:
         self.recorder.attention(self.state.step, source, weights, src_tokens, tgt_tokens)
 
     def _keep_best(self, epoch: int, values: dict[str, float], *, whole: bool) -> None:
-        value = values[f"valid_{self.monitor}"]
-        better = not self.best or (value < self.best["value"] if self.lower_is_better else value > self.best["value"])
+        value, loss = values[f"valid_{self.monitor}"], values["valid_loss"]
+        better = not self.best or self._rank(value, loss) < self._rank(self.best["value"], self.best["loss"])
         if whole:
             self.bad_epochs = 0 if better else self.bad_epochs + 1
         if better:
             if not whole:
                 self.run_dir.set_best_aside()
-            self.best = {"epoch": epoch, "step": self.state.step, "value": value}
+            self.best = {"epoch": epoch, "step": self.state.step, "value": value, "loss": loss}
             with self.ema.applied() if self.ema is not None else nullcontext():
                 tensors = {f"model.{name}": tensor for name, tensor in model_tensors(self.model).items()}
                 save_checkpoint(self.run_dir.best, tensors, self.best)
+
+    def _rank(self, value: float, loss: float) -> tuple[float, float]:
+        """Return what is smaller for the better epoch; of equal values, as at first, the lower loss is."""
+        return value if self.lower_is_better else -value, loss
 
     # ---- saving, stopping, restoring
 
