@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from zoo.config import (
+    Attention,
     Cell,
     ConstantConfig,
     Device,
@@ -33,7 +34,7 @@ def toy() -> Callable[..., TrainConfig]:
     """Return what makes the config of a training that takes a fraction of a second; keywords change it."""
 
     def make(**changes: Any) -> TrainConfig:
-        model = Seq2SeqConfig(cell=Cell.gru, embedding_size=8, hidden_size=8, bidirectional=False, dropout=0.2)
+        model = Seq2SeqConfig(cell=Cell.gru, embedding_size=8, hidden_size=8, attention=Attention.none, dropout=0.2)
         dataset = ToyConfig(symbols=4, max_length=4, train_size=48, valid_size=8, test_size=8)
         options: dict[str, Any] = {
             "model": model,

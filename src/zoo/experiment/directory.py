@@ -67,7 +67,8 @@ class RunDirectory:
     def discard(self) -> None:
         """Remove what `create` and `lock` made, where no run came of it and nothing else lies there."""
         (self.path / ".lock").unlink(missing_ok=True)
-        for path in (self.vocabulary, self.checkpoints, self.path, self.path.parent):
+        above = [self.path.parent, RUNS] if self.path.is_relative_to(RUNS) else [self.path.parent]
+        for path in (self.vocabulary, self.checkpoints, self.path, *above):
             if path.is_dir() and not any(path.iterdir()) and path.resolve() != Path.cwd():
                 path.rmdir()
 
@@ -152,10 +153,10 @@ def _all_runs() -> list[Path]:
 def run_path(name: str) -> Path:
     """Return the run that a name means: a directory, a file in it, or `last`."""
     if name == "last" and not Path(name).exists():
-        runs = _all_runs()
-        if not runs:
-            raise CheckpointError(f"{RUNS}/ holds no run; train one with zoo-train, or name its directory")
-        return runs[0]
+        usable = [path for path in _all_runs() if RunDirectory(path).best.exists()]
+        if not usable:
+            raise CheckpointError(f"{RUNS}/ holds no trained run; train one with zoo-train, or name its directory")
+        return usable[0]
     path = Path(name).expanduser()
     if path.is_file():
         path = path.parent.parent if path.parent.name == "checkpoints" else path.parent

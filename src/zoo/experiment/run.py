@@ -109,7 +109,8 @@ class Run:
         paths = None if files is None else (files[0] if len(files) == 1 else list(files))
         corpus = read_split(self.config, self.coding.codecs, self.coding.labels, split, files=paths)
         setting = self.setting._replace(decoding=self._decoding(beam, 1))
-        return evaluate(self.model, corpus, self.coding.codecs, setting)
+        limit = 0 if files else self.config.test_limit
+        return evaluate(self.model, corpus, self.coding.codecs, setting, limit=limit)
 
     def predict(self, texts: Iterable[str], *, beam: int | None = None, nbest: int = 1) -> list[Any]:
         """Return one prediction for each text: a Label, an Output, or with `nbest` above 1 a list of Outputs."""

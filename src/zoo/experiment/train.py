@@ -78,7 +78,7 @@ class Session:
         self.model = build_model(config.model, self.data.sizes).to(device)
         self.forward: nn.Module = torch.compile(self.model, dynamic=True) if config.compile else self.model  # type: ignore[assignment]
         self.optimizer = build_optimizer(config.optimizer, self.model)
-        width = getattr(config.model, "d_model", None) or config.model.hidden_size
+        width = getattr(config.model, "d_model", 0) or getattr(config.model, "hidden_size", 0)
         self.schedule = build_schedule(config.scheduler, width=width)
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision == "fp16")
         self.ema = EMA(self.model, config.ema) if config.ema else None
@@ -116,6 +116,7 @@ class Session:
         if self.run_dir.resumable:
             self._restore()
             if self._finished():
+                _check_nothing_changed(load_config(self.run_dir.config), self.config, str(self.run_dir.path))
                 return {**self.run_dir.read_results(), "already_finished": True}
         self.run_dir.reopen()
         self._write_config()
@@ -260,14 +261,21 @@ class Session:
                 )
                 found.pop("loss")  # the loop has it
             else:
-                found = evaluate_outputs(self.model, self.data.valid, self.data.codecs["tgt"], self.setting,
-                                         limit=self.config.valid_limit, samples=samples)  # fmt: skip
+                greedy = self.setting._replace(decoding=self.setting.decoding._replace(width=1))
+                found = evaluate_outputs(
+                    self.model,
+                    self.data.valid,
+                    self.data.codecs["tgt"],
+                    greedy,
+                    limit=self.config.valid_limit,
+                    samples=samples,
+                )
                 self._draw_attention(samples)
         self.recorder.samples(self.state.step, samples)
         return {key: value for key, value in found.items() if not isinstance(value, str)}
 
     def _draw_attention(self, samples: list[tuple[str, str, str]]) -> None:
-        if getattr(self.config.model, "attention", "") == "none" or not samples:
+        if not samples or not hasattr(self.model, "align") or getattr(self.config.model, "attention", "") == "none":
             return
         source, output, _ = samples[len(samples) // 2]
         weights, src_tokens, tgt_tokens = attention_of(self.model, self.data.coding, self.device, source, output)
@@ -401,7 +409,8 @@ class Session:
         for split in ("valid", "test"):
             corpus = getattr(self.data, split)
             if corpus is not None:
-                results[split] = evaluate(self.model, corpus, self.data.codecs, self.setting)
+                limit = self.config.test_limit
+                results[split] = evaluate(self.model, corpus, self.data.codecs, self.setting, limit=limit)
         self.recorder.hparams(flat_options(self.config), _final_metrics(results))
         self.run_dir.write_results(results)
         return results
@@ -475,6 +484,17 @@ def _check_same(saved: TrainConfig, config: TrainConfig, where: str) -> None:
                 f"{where}: `{key}` is {now}, but the checkpoint was made with {before}; "
                 f"set {key}={before} or start a new run"
             )
+
+
+def _check_nothing_changed(saved: TrainConfig, config: TrainConfig, where: str) -> None:
+    """Raise ConfigError where options were changed that a finished run would pass over in silence."""
+    old, new = flat_options(saved), flat_options(config)
+    changed = [f"{key}={value}" for key, value in new.items() if value != old[key]]
+    if changed:
+        raise ConfigError(
+            f"{where} has finished, so {', '.join(changed)} would have no effect; raise epochs, max_steps or "
+            "max_seconds to train on, or start a new run"
+        )
 
 
 def _end(number: int) -> None:

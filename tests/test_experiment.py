@@ -1,0 +1,601 @@
+"""A run directory: what it holds, that it repeats, and that no stop of it changes its outcome."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from zoo.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
+from zoo.config import (
+    ClassifierConfig,
+    Device,
+    Encoder,
+    LabelledConfig,
+    PairsConfig,
+    PlateauConfig,
+    Precision,
+    Seq2SeqConfig,
+    SGDConfig,
+    Tokenizer,
+    ToyConfig,
+    TrainConfig,
+    TransformerConfig,
+    WarmupCosineConfig,
+    load_config,
+)
+from zoo.errors import BusyError, CheckpointError, ConfigError, DataError, DivergenceError, StorageError
+from zoo.experiment import Label, Output, open_run, train
+from zoo.experiment.directory import RunDirectory, lock
+from zoo.experiment.machine import choose_device, choose_precision
+from zoo.training import StepReport
+
+Toy = Callable[..., TrainConfig]
+Session = sys.modules["zoo.experiment.train"].Session
+
+TINY = TransformerConfig(d_model=8, nhead=2, num_encoder_layers=1, num_decoder_layers=1, dim_feedforward=8)
+PARITY = ToyConfig(name="parity", symbols=4, max_length=4, train_size=48, valid_size=8, test_size=8)
+BAG = ClassifierConfig(encoder=Encoder.bag, embedding_size=8, hidden_size=8)
+
+
+def bits(path: Path) -> dict[str, tuple[Any, ...]]:
+    tensors = load_checkpoint(path).tensors
+    return {
+        name: (tensor.dtype, tuple(tensor.shape), tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+        for name, tensor in tensors.items()
+        if tensor.numel()
+    }
+
+
+def lines_of(run: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def story(run: str | Path) -> dict[str, Any]:
+    """Return all of a run that must be equal to the bit: the times that it took are left out."""
+    run = Path(run)
+    newest, best = list_checkpoints(run / "checkpoints")[0], run / "checkpoints" / "best.safetensors"
+    state, results = load_checkpoint(newest).state, json.loads((run / "results.json").read_text())
+    state["loop"].pop("seconds")
+    results.pop("seconds")
+    epochs = {
+        line["epoch"]: {k: v for k, v in line.items() if k != "seconds"} for line in lines_of(run) if "epoch" in line
+    }
+    return {
+        "newest": newest.name,
+        "weights": bits(newest),
+        "state": state,
+        "best": bits(best),
+        "best state": load_checkpoint(best).state,
+        "metrics": epochs,  # the last line of each epoch
+        "results": results,
+    }
+
+
+def files_of(directory: Path) -> dict[str, tuple[bytes, int]]:
+    return {
+        str(path.relative_to(directory)): (path.read_bytes(), path.stat().st_mtime_ns)
+        for path in directory.rglob("*")
+        if path.is_file() and path.name != ".lock"
+    }
+
+
+# ---- what a run leaves
+
+
+def test_a_run_of_sequences_leaves_the_files_of_the_design(here: Path, toy: Toy) -> None:
+    results = train(toy())
+    run = Path(results["run_dir"])
+    assert run.parent == Path("runs/copy-seq2seq")
+    names = {path.name for path in run.iterdir()} - {".lock"}
+    events = {name for name in names if name.startswith("events.out.tfevents.")}
+    assert len(events) == 1
+    assert names - events == {"config.yaml", "vocabulary", "checkpoints", "metrics.jsonl", "results.json", "train.log"}
+    written = json.loads((run / "results.json").read_text())
+    assert written == {key: value for key, value in results.items() if key != "run_dir"}
+    assert {"best_epoch", "epochs", "steps", "seconds", "parameters", "seed"} <= set(written)
+    assert set(written["valid"]) == set(written["test"]) == {"loss", "token_error_rate", "sequence_error_rate"}
+    assert [line["epoch"] for line in lines_of(run)] == [1, 2]
+    assert {"train_loss", "train_accuracy", "valid_loss", "valid_accuracy", "valid_sequence_error_rate", "lr"} <= set(
+        lines_of(run)[0]
+    )
+    assert load_config(run / "config.yaml").run_dir == str(run)
+    assert len(list_checkpoints(run / "checkpoints")) == 2
+
+
+def test_a_run_of_labels_reports_classification(here: Path, toy: Toy) -> None:
+    results = train(toy(model=BAG, dataset=PARITY))
+    assert set(results["test"]) == {"loss", "accuracy", "macro_f1", "ece"}
+    assert Path(results["run_dir"]).parent == Path("runs/parity-classifier")
+    line = lines_of(Path(results["run_dir"]))[results["best_epoch"] - 1]
+    assert line["valid_accuracy"] == results["valid"]["accuracy"]
+
+
+def test_two_runs_within_one_second_get_two_directories(here: Path, toy: Toy) -> None:
+    runs = {train(toy(epochs=1))["run_dir"] for _ in range(3)}
+    assert len(runs) == 3
+
+
+@pytest.mark.parametrize("precision", [Precision.fp32, Precision.bf16])
+@pytest.mark.parametrize("model", [TINY, Seq2SeqConfig(embedding_size=8, hidden_size=8)], ids=lambda m: m.name)
+def test_the_same_run_twice_is_equal_to_the_bit(here: Path, toy: Toy, model: Any, precision: Precision) -> None:
+    runs = [train(toy(model=model, precision=precision, seed=0, ema=0.9))["run_dir"] for _ in range(2)]
+    assert story(runs[0]) == story(runs[1])
+    other = train(toy(model=model, precision=precision, seed=5, ema=0.9))["run_dir"]
+    assert story(other)["weights"] != story(runs[0])["weights"]
+
+
+# ---- stops
+
+
+def whole(toy: Toy, **changes: Any) -> TrainConfig:
+    """Return a run of 3 epochs and 9 to 15 steps that uses all that a checkpoint must hold."""
+    options = {"epochs": 3, "ema": 0.9, "accumulate": 2, "batch_tokens": 24, "save_every": 2, "clip": 0.5}
+    options |= {"scheduler": PlateauConfig(patience=0), "monitor": "loss"}
+    config = toy(**{**options, **changes})
+    config.optimizer.lr = 0.05
+    return config
+
+
+def steps_of(run: str) -> int:
+    return int(json.loads((Path(run) / "results.json").read_text())["steps"])
+
+
+def test_a_run_stopped_by_max_steps_anywhere_and_resumed_equals_one_that_was_not(here: Path, toy: Toy) -> None:
+    expected = train(whole(toy))["run_dir"]
+    for step in range(1, steps_of(expected)):
+        stopped = train(whole(toy, max_steps=step, run_dir=f"stopped-{step}"))
+        assert stopped["steps"] == step
+        resumed = train(whole(toy, run_dir=f"stopped-{step}", resume=True))
+        assert story(resumed["run_dir"]) == story(expected), f"stopped at step {step}"
+
+
+def stop_at(monkeypatch: pytest.MonkeyPatch, step: int, number: int = signal.SIGTERM) -> None:
+    after_step = Session._after_step
+
+    def stopping(self: Any, report: StepReport, state: Any) -> bool:
+        if report.step == step:
+            self.signal = number
+        return bool(after_step(self, report, state))
+
+    monkeypatch.setattr(Session, "_after_step", stopping)
+
+
+def test_a_run_stopped_by_a_signal_anywhere_and_resumed_equals_one_that_was_not(
+    here: Path, toy: Toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options: dict[str, Any] = {"scheduler": WarmupCosineConfig(), "save_every": 0, "model": TINY}
+    expected = train(whole(toy, **options))["run_dir"]
+    for step in range(1, steps_of(expected) + 1):
+        with monkeypatch.context() as patch:
+            stop_at(patch, step)
+            with pytest.raises(SystemExit) as caught:
+                train(whole(toy, **options, run_dir=f"stopped-{step}"))
+        assert caught.value.code == 128 + signal.SIGTERM
+        run = Path(f"stopped-{step}")
+        assert list_checkpoints(run / "checkpoints")[0].name == f"step-{step:08d}.safetensors"
+        assert f"saved at step {step}; continue with: zoo-train resume={run}" in (run / "train.log").read_text()
+        train(whole(toy, **options, run_dir=str(run), resume=True))
+        assert story(run) == story(expected), f"stopped at step {step}"
+        assert {"resumed_at_step": step} in lines_of(run)
+
+
+def crash_points() -> Iterator[tuple[str, str, int]]:
+    module = "zoo.experiment.train"
+    yield f"{module}.Session._measure", "while outputs are decoded", 2
+    yield f"{module}.validate", "while validating", 2
+    yield f"{module}.Session._keep_best", "before the best is kept", 2
+    yield "zoo.record.Recorder.epoch", "after the best is kept", 2
+    yield f"{module}.save_checkpoint", "at a save", 4
+    yield f"{module}.prune", "after a save", 5
+    yield f"{module}.Session._after_step", "after a step, unsaved", 5
+    yield f"{module}.Session._finish", "before the results", 1
+
+
+@pytest.mark.parametrize(("place", "_when", "call"), list(crash_points()), ids=lambda part: str(part).split(".")[-1])
+def test_a_crash_anywhere_changes_nothing_of_the_outcome(
+    here: Path, toy: Toy, monkeypatch: pytest.MonkeyPatch, place: str, _when: str, call: int
+) -> None:
+    place = "zoo.training.validate" if place.endswith(".validate") else place
+    expected = train(whole(toy))["run_dir"]
+    owner, name = place.rsplit(".", 1)
+    holder: Any = sys.modules.get(owner) or getattr(sys.modules[owner.rsplit(".", 1)[0]], owner.rsplit(".", 1)[1])
+    inner, calls = getattr(holder, name), []
+
+    def crash(*arguments: Any, **options: Any) -> Any:
+        calls.append(1)
+        if len(calls) == call:
+            raise RuntimeError("power cut")
+        return inner(*arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(holder, name, crash)
+        with pytest.raises(RuntimeError, match="power cut"):
+            train(whole(toy, run_dir="crashed"))
+    assert not Path("crashed/results.json").exists()
+    train(whole(toy, run_dir="crashed", resume=True))
+    assert story("crashed") == story(expected)
+
+
+def test_a_damaged_newest_checkpoint_is_named_and_the_run_goes_on_from_the_one_before(
+    here: Path, toy: Toy, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    expected = train(whole(toy))["run_dir"]
+    with monkeypatch.context() as patch:
+        stop_at(patch, 5)
+        with pytest.raises(SystemExit):
+            train(whole(toy, run_dir="damaged"))
+    newest = list_checkpoints(Path("damaged/checkpoints"))[0]
+    newest.write_bytes(newest.read_bytes()[:-7])
+    train(whole(toy, run_dir="damaged", resume=True))
+    assert f"{newest.name}: not a readable checkpoint" in capsys.readouterr().err
+    assert story("damaged") == story(expected)
+
+
+def test_early_stopping_counts_on_over_a_stop(here: Path, toy: Toy) -> None:
+    options: dict[str, Any] = {"epochs": 30, "patience": 2, "monitor": "loss", "direction": "max"}
+    config = toy(**options)
+    config.optimizer.lr = 0.05
+    expected = train(config)
+    assert 3 <= expected["epochs"] < 30  # the loss falls, and large is asked for: the first epoch stays the best
+    assert expected["best_epoch"] == 1
+    steps = expected["steps"] // expected["epochs"]
+    for step in (steps, steps + 2, 2 * steps):
+        for max_steps, resume in ((step, False), (0, True)):
+            again = toy(**options, run_dir=f"stopped-{step}", max_steps=max_steps, resume=resume)
+            again.optimizer.lr = 0.05
+            train(again)
+        assert story(f"stopped-{step}") == story(expected["run_dir"])
+
+
+@pytest.mark.parametrize("max_steps", [0, 2])
+def test_a_finished_run_that_is_resumed_changes_no_file(here: Path, toy: Toy, max_steps: int) -> None:
+    results = train(toy(run_dir="run", max_steps=max_steps))
+    before = files_of(Path("run"))
+    again = train(toy(run_dir="run", max_steps=max_steps, resume=True))
+    assert again == {**results, "already_finished": True}
+    assert files_of(Path("run")) == before
+
+
+def test_a_run_ends_at_max_steps_even_where_it_was_killed_before_its_validation(
+    here: Path, toy: Toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = train(toy(max_steps=3))["run_dir"]
+    with monkeypatch.context() as patch:
+        stop_at(patch, 3)
+        with pytest.raises(SystemExit):
+            train(toy(max_steps=3, run_dir="run"))
+    assert train(toy(max_steps=3, run_dir="run", resume=True))["steps"] == 3
+    assert story("run") == story(expected)
+
+
+def test_results_do_not_outlive_the_run_that_goes_on(here: Path, toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = train(toy(epochs=1, run_dir="run"))["steps"]
+    stop_at(monkeypatch, steps + 1, signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        train(toy(epochs=2, run_dir="run", resume=True))
+    assert not Path("run/results.json").exists()
+
+
+# ---- which directory
+
+
+def test_a_directory_that_holds_a_run_is_not_trained_in_again(here: Path, toy: Toy) -> None:
+    train(toy(run_dir="run"))
+    with pytest.raises(ConfigError, match="run_dir=run holds a run; add resume=true to continue it") as caught:
+        train(toy(run_dir="run"))
+    assert caught.value.exit_code == 2
+
+
+def test_resuming_without_a_directory_names_the_newest_unfinished_run(
+    here: Path, toy: Toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ConfigError, match="`resume=true` needs `run_dir`; runs/ holds no unfinished run"):
+        train(toy(resume=True))
+    with monkeypatch.context() as patch:
+        stop_at(patch, 2)
+        for name in ("runs/old", "runs/new"):
+            with pytest.raises(SystemExit):
+                train(toy(run_dir=name))
+    os.utime("runs/old/config.yaml", ns=(1, 1))
+    train(toy())
+    with pytest.raises(ConfigError, match="the newest unfinished run is run_dir=runs/new") as caught:
+        train(toy(resume=True))
+    assert caught.value.exit_code == 2
+
+
+def test_resuming_a_directory_without_a_run_starts_it_and_says_so(here: Path, toy: Toy) -> None:
+    train(toy(run_dir="run", resume=True))
+    assert "run holds no checkpoint: started from the beginning" in Path("run/train.log").read_text()
+    assert load_config(Path("run/config.yaml")).resume is False
+
+
+def test_resuming_a_path_goes_on_there(here: Path, toy: Toy) -> None:
+    train(toy(run_dir="run", epochs=1))
+    results = train(toy(resume="run", epochs=2))
+    assert (results["run_dir"], results["epochs"]) == ("run", 2)
+    assert "resumed run at step" in Path("run/train.log").read_text()
+
+
+def test_resuming_nothing_is_a_checkpoint_error(here: Path, toy: Toy) -> None:
+    with pytest.raises(CheckpointError, match="nowhere: no such run") as caught:
+        train(toy(resume="nowhere"))
+    assert caught.value.exit_code == 4
+    train(toy(run_dir="run"))
+    for path in Path("run/checkpoints").glob("step-*"):
+        path.unlink()
+    with pytest.raises(CheckpointError, match="run: no checkpoint there to resume from"):
+        train(toy(resume="run"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"hidden_size": 6},
+            "run: `model.hidden_size` is 6, but the checkpoint was made with 8; set model.hidden_size=8",
+        ),
+        ({"cell": "lstm"}, "`model.cell` is lstm, but the checkpoint was made with gru"),
+    ],
+)
+def test_another_models_checkpoint_is_refused_naming_both(
+    here: Path, toy: Toy, changes: dict[str, Any], message: str
+) -> None:
+    train(toy(run_dir="run"))
+    before = files_of(Path("run"))
+    config = toy(run_dir="run", resume=True, epochs=3)
+    for key, value in changes.items():
+        setattr(config.model, key, value)
+    with pytest.raises(CheckpointError, match=message):
+        train(config)
+    assert files_of(Path("run")) == before
+
+
+def test_other_training_data_are_refused(here: Path, toy: Toy) -> None:
+    rows = [f"{a}{b}\t{b} {a}\n" for a in "abc" for b in "abc"]
+    dataset = PairsConfig(train="train.tsv", valid="train.tsv")
+    (here / "train.tsv").write_text("".join(rows))
+    train(toy(dataset=dataset, run_dir="run"))
+    for what, changed in (("training data", rows[::-1]), ("vocabulary", [*rows, "d\td\n"])):
+        (here / "train.tsv").write_text("".join(changed))
+        with pytest.raises(CheckpointError, match=f"the {what} is not the one that the checkpoint was made with"):
+            train(toy(dataset=dataset, run_dir="run", resume=True, epochs=3))
+
+
+def test_the_state_of_another_optimizer_is_refused(here: Path, toy: Toy) -> None:
+    train(toy(run_dir="run"))
+    config = toy(run_dir="run", resume=True, epochs=3)
+    config.optimizer.name = "adamw"
+    with pytest.raises(CheckpointError, match=r"`optimizer\.name` is adamw, but the checkpoint was made with adam;"):
+        train(config)
+
+
+def test_a_checkpoint_of_another_layout_is_refused(here: Path, toy: Toy) -> None:
+    train(toy(run_dir="run"))
+    for path in list_checkpoints(Path("run/checkpoints")):
+        saved = load_checkpoint(path)
+        saved.state.pop("schedule")
+        save_checkpoint(path, saved.tensors, saved.state)
+    with pytest.raises(CheckpointError, match=r"a part of the checkpoint is missing or malformed .*'schedule'"):
+        train(toy(run_dir="run", resume=True, epochs=3))
+
+
+def test_a_directory_in_use_is_busy_and_names_its_process(here: Path, toy: Toy) -> None:
+    run = RunDirectory(Path("run"))
+    run.create()
+    held = lock(run)
+    try:
+        with pytest.raises(BusyError, match=f"run: process {os.getpid()} is training here") as caught:
+            train(toy(run_dir="run"))
+        assert caught.value.exit_code == 8
+    finally:
+        os.close(held)
+    train(toy(run_dir="run"))
+
+
+def test_a_metric_that_is_not_measured_is_refused_and_no_directory_is_left(here: Path, toy: Toy) -> None:
+    with pytest.raises(ConfigError, match=r"`monitor`: unknown metric 'accuracyy'; did you mean 'accuracy'\?"):
+        train(toy(monitor="accuracyy"))
+    with pytest.raises(ConfigError, match="unknown metric 'bleu'"):
+        train(toy(monitor="bleu"))
+    assert list(here.iterdir()) == []
+
+
+def test_data_that_cannot_be_read_leave_no_directory(here: Path, toy: Toy) -> None:
+    (here / "bad.tsv").write_text("one column\n")
+    before = files_of(here)
+    for run_dir in (None, "run"):
+        with pytest.raises(DataError, match=r"bad\.tsv:1: expected 2 columns"):
+            train(toy(dataset=PairsConfig(train="bad.tsv"), run_dir=run_dir))
+    assert [path.name for path in here.iterdir()] == ["bad.tsv"]
+    assert files_of(here) == before
+
+
+def test_a_directory_that_cannot_be_made_is_a_storage_error(here: Path, toy: Toy) -> None:
+    (here / "file").write_text("")
+    with pytest.raises(StorageError, match="file/run: cannot be made"):
+        train(toy(run_dir="file/run"))
+    (here / "runs").write_text("")
+    with pytest.raises(StorageError, match="set run_dir elsewhere"):
+        train(toy())
+
+
+def test_a_run_that_diverges_says_where(here: Path, toy: Toy) -> None:
+    config = toy(clip=0.0, epochs=30, run_dir="run", model=TINY, optimizer=SGDConfig(lr=1e30))
+    with pytest.raises(DivergenceError, match=r"is no longer finite (at step \d+|after epoch \d+)"):
+        train(config)
+
+
+def test_each_metric_can_pick_the_best_epoch_in_either_direction(here: Path, toy: Toy) -> None:
+    best = {}
+    for monitor, direction in (("loss", "auto"), ("valid_loss", "max"), ("token_error_rate", "auto")):
+        config = toy(epochs=3, monitor=monitor, direction=direction)
+        config.optimizer.lr = 0.05
+        results = train(config)
+        values = [line[f"valid_{monitor.removeprefix('valid_')}"] for line in lines_of(Path(results["run_dir"]))]
+        pick = max if direction == "max" else min
+        assert results["best_epoch"] == 1 + values.index(pick(values))
+        best[monitor] = results["best_epoch"]
+    assert best["loss"] != best["valid_loss"]
+
+
+# ---- a finished run in use
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"ema": 0.9, "beam": 3, "length_penalty": 0.5},
+        {"model": TINY, "precision": Precision.bf16},
+        {"model": BAG, "dataset": PARITY},
+    ],
+    ids=["seq2seq", "transformer", "classifier"],
+)
+def test_an_opened_run_repeats_its_results_exactly(here: Path, toy: Toy, changes: dict[str, Any]) -> None:
+    results = train(toy(**changes))
+    torch.manual_seed(99)
+    run = open_run(results["run_dir"], device="cpu")
+    assert run.evaluate("test") == results["test"]
+    assert run.evaluate("valid") == results["valid"]
+    assert open_run("last").evaluate() == results["test"]
+    assert open_run(Path(results["run_dir"]) / "checkpoints" / "best.safetensors").evaluate() == results["test"]
+
+
+def test_predictions_keep_the_order_one_for_each_text(here: Path, toy: Toy) -> None:
+    run = open_run(train(toy(model=TINY))["run_dir"])
+    texts = ["abc", "", "a", "dddd", "never seen!", "abc"]
+    found = run.predict(texts)
+    assert [type(one) for one in found] == [Output] * 6
+    assert found[0] == found[5]
+    for text, one in zip(texts, found, strict=True):
+        assert run.predict([text])[0].text == one.text
+    several = run.predict(texts, nbest=3)
+    assert all(1 < len(group) <= 3 for group in several)
+    assert all([one.score for one in group] == sorted((one.score for one in group), reverse=True) for group in several)
+    assert run.predict([]) == []
+    with pytest.raises(ConfigError, match=r"`nbest` must be at most the beam width \(2\), but is 3; raise beam"):
+        run.predict(texts, beam=2, nbest=3)
+
+
+def test_predicted_labels_come_with_the_probability_of_each(here: Path, toy: Toy) -> None:
+    run = open_run(train(toy(model=BAG, dataset=PARITY))["run_dir"])
+    found = run.predict(["abca", "", "b", "zzz"])
+    for one in found:
+        assert isinstance(one, Label)
+        assert set(one.probabilities) == set(run.coding.labels)
+        assert sum(one.probabilities.values()) == pytest.approx(1)
+        assert one.probability == one.probabilities[one.label] == max(one.probabilities.values())
+    assert run.predict(["b"])[0].probability == pytest.approx(found[2].probability)
+
+
+def test_a_run_evaluates_files_that_it_is_given(here: Path, toy: Toy) -> None:
+    run = open_run(train(toy())["run_dir"])
+    (here / "mine.tsv").write_text("ab\tab\nba\tba\n")
+    outputs = [one.text for one in run.predict(["ab", "ba"])]
+    wrong = sum(found != text for found, text in zip(outputs, ["ab", "ba"], strict=True))
+    assert run.evaluate(files=["mine.tsv"])["sequence_error_rate"] == wrong / 2
+
+
+@pytest.mark.parametrize("model", [TINY, Seq2SeqConfig(embedding_size=8, hidden_size=8)], ids=lambda m: m.name)
+def test_attention_can_be_drawn(here: Path, toy: Toy, model: Any) -> None:
+    run = open_run(train(toy(model=model, epochs=1))["run_dir"])
+    weights, src, tgt = run.attention("abca")
+    assert weights.shape == (len(tgt), len(src))
+    assert src == [*"abca", "⊙"]
+    assert weights.sum(1) == pytest.approx(1, rel=1e-4)
+    run.draw_attention("abca", here / "out.png")
+    assert (here / "out.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_model_without_attention_says_so(here: Path, toy: Toy) -> None:
+    run = open_run(train(toy(epochs=1))["run_dir"])
+    with pytest.raises(ConfigError, match="model=seq2seq of this run has no attention over a source to draw"):
+        run.attention("ab")
+
+
+def test_what_is_no_run_cannot_be_opened(here: Path, toy: Toy) -> None:
+    with pytest.raises(CheckpointError, match="runs/ holds no run"):
+        open_run("last")
+    (here / "empty").mkdir()
+    with pytest.raises(CheckpointError, match=r"empty: no run, it holds no config\.yaml"):
+        open_run("empty")
+    results = train(toy(epochs=1))
+    with pytest.raises(ConfigError, match="unknown value 'gpu'"):
+        open_run("last", device="gpu")
+    best = Path(results["run_dir"]) / "checkpoints" / "best.safetensors"
+    best.write_bytes(best.read_bytes()[:100])
+    with pytest.raises(CheckpointError, match=r"best\.safetensors: not a readable checkpoint"):
+        open_run("last")
+
+
+# ---- every tokenizer trains
+
+ROWS = [
+    (f"{a} {b}", f"{b} {a}") for a in ("alpha", "beta", "가나", "delta") for b in ("one", "two", "다라", "four", "five")
+]
+
+
+@pytest.mark.parametrize("tokenizer", Tokenizer)
+@pytest.mark.parametrize("task", ["pairs", "labelled"])
+def test_every_tokenizer_trains(here: Path, toy: Toy, tokenizer: Tokenizer, task: str) -> None:
+    rows = ROWS if task == "pairs" else [(src, str(i % 2)) for i, (src, _) in enumerate(ROWS)]
+    (here / "train.tsv").write_text("".join(f"{a}\t{b}\n" for a, b in rows), encoding="utf-8")
+    options: dict[str, Any] = {"train": "train.tsv", "valid": "train.tsv"}
+    if tokenizer in (Tokenizer.bpe, Tokenizer.unigram):
+        options["vocab_size"] = 30
+    if task == "pairs":
+        dataset: Any = PairsConfig(src_tokenizer=tokenizer, tgt_tokenizer=tokenizer, **options)
+        config = toy(dataset=dataset, epochs=4, batch_tokens=60)
+    else:
+        model = ClassifierConfig(encoder=Encoder.gru, embedding_size=8, hidden_size=8, dropout=0.0)
+        config = toy(model=model, dataset=LabelledConfig(tokenizer=tokenizer, **options), epochs=4, batch_tokens=60)
+    config.optimizer.lr = 0.02
+    results = train(config)
+    losses = [line["train_loss"] for line in lines_of(Path(results["run_dir"]))]
+    assert losses[-1] < losses[0]
+    assert len(open_run(results["run_dir"]).predict([ROWS[0][0], "", "?"])) == 3
+
+
+# ---- signals from outside
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_saves_ends_with_its_code_and_the_run_goes_on(here: Path, number: int, code: int) -> None:
+    command = [sys.executable, "-m", "zoo", "train", "model=seq2seq", "dataset=copy", "run_dir=run", "epochs=500"]
+    command += ["model.hidden_size=16", "model.embedding_size=8", "device=cpu", "log_every=1", "valid_limit=10"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    deadline = time.monotonic() + 120
+    while not list_checkpoints(Path("run/checkpoints")) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.3)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == code, errors
+    assert "Traceback" not in errors
+    newest = list_checkpoints(Path("run/checkpoints"))[0]
+    step = load_checkpoint(newest).state["loop"]["step"]
+    assert f"stopped, saved at step {step}; continue with: zoo-train resume=run" in errors
+    again = subprocess.run([*command, "resume=true", f"max_steps={step + 3}"], env=environment, timeout=120,
+                           capture_output=True, text=True)  # fmt: skip
+    assert again.returncode == 0, again.stderr
+    assert f"resumed run at step {step}" in again.stderr
+    assert json.loads(Path("run/results.json").read_text())["steps"] == step + 3
+
+
+def test_the_defaults_choose_a_device_and_a_precision_that_exist() -> None:
+    device = choose_device(Device.auto)
+    assert choose_precision(Precision.auto, device) in ("fp32", "bf16", "fp16")
+    with pytest.raises(ConfigError, match="precision=fp16 needs a GPU"):
+        choose_precision(Precision.fp16, torch.device("cpu"))
+    if not torch.cuda.is_available():
+        with pytest.raises(ConfigError, match="device=cuda, but torch finds no CUDA device here"):
+            choose_device(Device.cuda)
