@@ -102,14 +102,22 @@ class Setting(NamedTuple):
 
 
 def evaluate(
-    model: nn.Module, corpus: PairCorpus | TextCorpus, codecs: dict[str, Codec], setting: Setting
+    model: nn.Module,
+    corpus: PairCorpus | TextCorpus,
+    codecs: dict[str, Codec],
+    setting: Setting,
+    *,
+    limit: int = 0,
 ) -> dict[str, Any]:
-    """Return the loss of a corpus and its error rates, found without sight of the target; or those of labels."""
+    """Return the loss of a corpus and its error rates, found without sight of the target; or those of labels.
+
+    `limit` decodes only so many sources, evenly spread; 0: all.
+    """
     if isinstance(corpus, TextCorpus):
         return evaluate_labels(model, corpus, setting)
     loader = Loader(corpus, batch_tokens=setting.batch_tokens, shuffle=False)
     loss, _ = validate(model, loader, device=setting.device, precision=setting.precision)
-    return {"loss": loss, **evaluate_outputs(model, corpus, codecs["tgt"], setting)}
+    return {"loss": loss, **evaluate_outputs(model, corpus, codecs["tgt"], setting, limit=limit)}
 
 
 def evaluate_outputs(

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, NoReturn, cast
 
-from zoo.errors import ConfigError, DataError
+from zoo.errors import ConfigError, DataError, StorageError
 
 READ = 1 << 16
 """Bytes asked for at once; what a person types arrives by the line, a file in pieces worth a batch."""
@@ -78,10 +78,12 @@ def predict(arguments: list[str]) -> int:
     parser.add_argument("--nbest", type=int, default=1, metavar="K", help="print the K best, TAB between them")
     parser.add_argument("--format", choices=["text", "jsonl"], default="text", help="default: text")
     parser.add_argument("--attention", metavar="PNG", help="draw what the first line's prediction attends to")
-    options = parser.parse_args(arguments)
+    options = parser.parse_intermixed_args(arguments)
     _positive(options.beam, "--beam")
     _positive(options.nbest, "--nbest")
     _has_file(options.file)
+    if options.attention is not None:
+        _is_drawable(Path(options.attention))
     run = _open(options)
     write = as_json if options.format == "jsonl" else as_text
     drawn = options.attention is None
@@ -98,6 +100,13 @@ def predict(arguments: list[str]) -> int:
 def _has_file(name: str) -> None:
     if name != "-" and not Path(name).is_file():
         raise DataError(f"{name}: no such file; give a file with a line for each prediction, or - for stdin")
+
+
+def _is_drawable(path: Path) -> None:
+    if path.suffix != ".png":
+        raise ConfigError(f"--attention writes a PNG picture; name it {path.with_suffix('.png')}")
+    if not path.parent.is_dir():
+        raise StorageError(f"{path.parent}: no such directory; make it first")
 
 
 def answers(run: Any, lines: list[str], beam: int | None, nbest: int) -> Iterator[tuple[str, Any]]:

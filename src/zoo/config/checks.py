@@ -7,14 +7,23 @@ from typing import Any
 
 from zoo.config.datasets import (
     DATASETS,
+    LABELLED,
     LabelledConfig,
-    MovieReviewsConfig,
     PairsConfig,
     Task,
+    Tokenizer,
     TorchtextConfig,
     ToyConfig,
 )
-from zoo.config.models import Attention, ClassifierConfig, Encoder, Positions, Seq2SeqConfig, TransformerConfig
+from zoo.config.models import (
+    CLASSIFIERS,
+    Attention,
+    ClassifierConfig,
+    Encoder,
+    Positions,
+    Seq2SeqConfig,
+    TransformerConfig,
+)
 from zoo.config.whole import GROUPS, TrainConfig
 from zoo.errors import ConfigError
 
@@ -26,13 +35,12 @@ def task_of(dataset: Any) -> Task:
     """Return the kind of task that a dataset config poses."""
     if isinstance(dataset, TorchtextConfig):
         return dataset.task
-    labelled = isinstance(dataset, LabelledConfig | MovieReviewsConfig) or dataset.name == "parity"
-    return Task.labelled if labelled else Task.pairs
+    return Task.labelled if dataset.name in LABELLED else Task.pairs
 
 
 def task_of_model(model: Any) -> Task:
     """Return the kind of task that a model config can learn."""
-    return Task.labelled if isinstance(model, ClassifierConfig) else Task.pairs
+    return Task.labelled if model.name in CLASSIFIERS else Task.pairs
 
 
 def check(config: TrainConfig) -> None:
@@ -132,6 +140,8 @@ def _check_dataset(dataset: Any) -> None:
         isinstance(c, int | str) and not isinstance(c, bool) for c in dataset.columns
     ):
         raise ConfigError(f"`dataset.columns` must be two names or numbers, as in [0,1], but is {dataset.columns}")
+    if isinstance(dataset, PairsConfig | LabelledConfig):
+        _check_min_count(dataset)
     if (
         isinstance(dataset, PairsConfig)
         and dataset.shared_vocabulary
@@ -141,6 +151,15 @@ def _check_dataset(dataset: Any) -> None:
             "`dataset.shared_vocabulary` needs one tokenizer, but `dataset.src_tokenizer` is "
             f"{dataset.src_tokenizer} and `dataset.tgt_tokenizer` is {dataset.tgt_tokenizer}"
         )
+
+
+def _check_min_count(dataset: PairsConfig | LabelledConfig) -> None:
+    """Refuse a `min_count` where no side has a vocabulary of its own making: subword models have their pieces."""
+    names = (
+        [dataset.tokenizer] if isinstance(dataset, LabelledConfig) else [dataset.src_tokenizer, dataset.tgt_tokenizer]
+    )
+    if dataset.min_count > 1 and set(names) <= {Tokenizer.bpe, Tokenizer.unigram}:
+        raise ConfigError("`dataset.min_count` has no effect on bpe and unigram; set `dataset.vocab_size`")
 
 
 def _paths(value: Any, key: str) -> Any:

@@ -137,6 +137,9 @@ class TorchtextConfig:
     limit: int = option(0, "use only this many training rows; 0: all", at_least=0)
 
 
+LABELLED = ("movie_reviews", "parity", "labelled")
+"""Datasets of texts and labels; the others hold source and target sequences, and torchtext says which."""
+
 DATASETS: dict[str, type] = {
     "cmudict": CmudictConfig,
     "movie_reviews": MovieReviewsConfig,

@@ -85,6 +85,9 @@ class ClassifierConfig:
     max_length: int = max_length(512)
 
 
+CLASSIFIERS = ("classifier", "classifier_functional")
+"""Models that learn labels; the others learn target sequences."""
+
 MODELS: dict[str, type] = {
     "seq2seq": Seq2SeqConfig,
     "transformer": TransformerConfig,

@@ -58,14 +58,7 @@ def build_data(config: TrainConfig) -> Data:
 
 def read_parts(config: TrainConfig) -> Parts:
     """Read the rows of all parts of a dataset."""
-    dataset = config.dataset
-    readers: dict[str, Callable[[], Parts]] = {
-        "cmudict": lambda: read_cmudict(dataset),
-        "movie_reviews": lambda: read_movie_reviews(dataset),
-        **dict.fromkeys(("copy", "reverse", "sort", "parity"), lambda: read_toy(dataset, seed=config.seed)),
-        **dict.fromkeys(OWN, lambda: _read_own(dataset)),
-    }
-    return readers[dataset.name]()
+    return READERS[config.dataset.name](config.dataset, config.seed)
 
 
 def read_split(config: TrainConfig, codecs: dict[str, Codec], labels: list[str], split: str = "test", *,
@@ -113,6 +106,15 @@ def _read_own(dataset: Any) -> Parts:
     return parts
 
 
+READERS: dict[str, Callable[[Any, int], Parts]] = {
+    "cmudict": lambda dataset, seed: read_cmudict(dataset),
+    "movie_reviews": lambda dataset, seed: read_movie_reviews(dataset),
+    **dict.fromkeys(("copy", "reverse", "sort", "parity"), lambda dataset, seed: read_toy(dataset, seed=seed)),
+    **dict.fromkeys(OWN, lambda dataset, seed: _read_own(dataset)),
+}
+"""From a dataset's name to what reads its parts, given its options and the seed."""
+
+
 def _count_leaks(parts: Parts, rows: Rows, split: str, leakage: Leakage) -> None:
     count = shared_sources(rows, parts.train)
     if count and leakage == Leakage.error:
@@ -148,7 +150,10 @@ def _build_labelled(config: TrainConfig, parts: Parts, notes: Counter[str]) -> D
     labels = sorted(set(names))
     if len(labels) < 2:
         found = f"only the label '{labels[0]}'" if labels else "no row with text and label"
-        raise DataError(f"the training part of dataset={dataset.name} holds {found}; a classifier needs two labels")
+        raise DataError(
+            f"the training part of dataset={dataset.name} holds {found}; a classifier needs two labels "
+            "(without dataset.valid a part of the rows is held out)"
+        )
     texts = [[parts.train.sources[i] for i in keep]] if _sampled(dataset) else []
     train = TextCorpus(
         text=text.take(keep).cut(longest), labels=_label_ids(names, labels),
