@@ -261,6 +261,15 @@ def test_a_finished_run_that_is_resumed_changes_no_file(here: Path, toy: Toy, ma
     before = files_of(Path("run"))
     again = train(toy(run_dir="run", max_steps=max_steps, resume=True))
     assert again == {**results, "already_finished": True}
+    assert train(toy(resume="run", max_steps=max_steps)) == again
+    assert files_of(Path("run")) == before
+
+
+def test_options_that_a_finished_run_would_pass_over_are_refused(here: Path, toy: Toy) -> None:
+    train(toy(run_dir="run"))
+    before = files_of(Path("run"))
+    with pytest.raises(ConfigError, match=r"run has finished, so clip=0\.5 would have no effect; raise epochs"):
+        train(toy(run_dir="run", resume=True, clip=0.5))
     assert files_of(Path("run")) == before
 
 
@@ -521,7 +530,7 @@ def test_a_model_without_attention_says_so(here: Path, toy: Toy) -> None:
 
 
 def test_what_is_no_run_cannot_be_opened(here: Path, toy: Toy) -> None:
-    with pytest.raises(CheckpointError, match="runs/ holds no run"):
+    with pytest.raises(CheckpointError, match="runs/ holds no trained run"):
         open_run("last")
     (here / "empty").mkdir()
     with pytest.raises(CheckpointError, match=r"empty: no run, it holds no config\.yaml"):

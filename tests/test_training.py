@@ -197,6 +197,7 @@ def test_label_smoothing_is_for_training_alone() -> None:
 
 def test_dropout_is_for_training_alone_and_the_model_comes_back_in_training_mode() -> None:
     model, batches = classifier(dropout=0.5), text_batches(8, 8)
+    model.eval()
     first = training(1, model, batches, batches, optimizer=sgd(model, lr=0.0))
     assert model.training
     second = training(2, model, batches, batches, optimizer=sgd(model, lr=0.0))
@@ -216,6 +217,16 @@ def test_the_schedule_sets_the_rate_of_each_step() -> None:
     assert asked == [0, 1]
     assert [report.lr for report in reports] == [0.5, 0.25]
     assert [report.step for report in reports] == [1, 2]
+
+
+def test_each_steps_loss_is_per_target_and_together_they_are_the_epochs() -> None:
+    model, batches, reports = classifier(), text_batches(5, 1, 2, 8), []
+    result = training(1, model, batches, [], optimizer=sgd(model),
+                      after_step=lambda report, state: reports.append(report))  # fmt: skip
+    sizes = [len(batch.label) for batch in batches]
+    by_steps = sum(report.loss * size for report, size in zip(reports, sizes, strict=True)) / sum(sizes)
+    assert by_steps == pytest.approx(result.loss, rel=1e-9)
+    assert all(report.tokens_per_second > 0 for report in reports)
 
 
 def test_after_step_ends_the_epoch_and_the_next_call_goes_on_there() -> None:

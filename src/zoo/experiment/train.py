@@ -487,9 +487,13 @@ def _check_same(saved: TrainConfig, config: TrainConfig, where: str) -> None:
 
 
 def _check_nothing_changed(saved: TrainConfig, config: TrainConfig, where: str) -> None:
-    """Raise ConfigError where options were changed that a finished run would pass over in silence."""
+    """Raise ConfigError where options were changed that a finished run would pass over in silence.
+
+    How long it may run is not one of them: that the run has finished is the answer.
+    """
     old, new = flat_options(saved), flat_options(config)
-    changed = [f"{key}={value}" for key, value in new.items() if value != old[key]]
+    length = ("epochs", "max_steps", "max_seconds")
+    changed = [f"{key}={value}" for key, value in new.items() if value != old[key] and key not in length]
     if changed:
         raise ConfigError(
             f"{where} has finished, so {', '.join(changed)} would have no effect; raise epochs, max_steps or "
