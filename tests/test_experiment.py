@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +35,10 @@ from zoo.errors import BusyError, CheckpointError, ConfigError, DataError, Diver
 from zoo.experiment import Label, Output, open_run, train
 from zoo.experiment.directory import RunDirectory, lock
 from zoo.experiment.machine import choose_device, choose_precision
-from zoo.training import StepReport
+from zoo.record import Recorder
 
 Toy = Callable[..., TrainConfig]
-Session = sys.modules["zoo.experiment.train"].Session
+train_module, training_module = sys.modules["zoo.experiment.train"], sys.modules["zoo.training"]
 
 TINY = TransformerConfig(d_model=8, nhead=2, num_encoder_layers=1, num_decoder_layers=1, dim_feedforward=8)
 PARITY = ToyConfig(name="parity", symbols=4, max_length=4, train_size=48, valid_size=8, test_size=8)
@@ -136,11 +136,11 @@ def test_the_same_run_twice_is_equal_to_the_bit(here: Path, toy: Toy, model: Any
 
 
 def whole(toy: Toy, **changes: Any) -> TrainConfig:
-    """Return a run of 3 epochs and 9 to 15 steps that uses all that a checkpoint must hold."""
-    options = {"epochs": 3, "ema": 0.9, "accumulate": 2, "batch_tokens": 24, "save_every": 2, "clip": 0.5}
-    options |= {"scheduler": PlateauConfig(patience=0), "monitor": "loss"}
+    """Return a run of 16 steps, whose validation loss rises and falls, that uses all that a checkpoint must hold."""
+    options: dict[str, Any] = {"epochs": 4, "ema": 0.5, "accumulate": 2, "batch_tokens": 24, "save_every": 2}
+    options |= {"scheduler": PlateauConfig(patience=0), "monitor": "loss", "clip": 0.5, "log_every": 1}
     config = toy(**{**options, **changes})
-    config.optimizer.lr = 0.05
+    config.optimizer.lr = 0.3
     return config
 
 
@@ -149,29 +149,36 @@ def steps_of(run: str) -> int:
 
 
 def test_a_run_stopped_by_max_steps_anywhere_and_resumed_equals_one_that_was_not(here: Path, toy: Toy) -> None:
-    expected = train(whole(toy))["run_dir"]
-    for step in range(1, steps_of(expected)):
+    expected = train(whole(toy))
+    assert len({line["lr"] for line in lines_of(Path(expected["run_dir"]))}) > 1, "the plateau was not tried"
+    told, best = story(expected["run_dir"]), expected["valid"]["loss"]
+    better = False
+    for step in range(1, expected["steps"]):
         stopped = train(whole(toy, max_steps=step, run_dir=f"stopped-{step}"))
         assert stopped["steps"] == step
+        better |= stopped["valid"]["loss"] < best
         resumed = train(whole(toy, run_dir=f"stopped-{step}", resume=True))
-        assert story(resumed["run_dir"]) == story(expected), f"stopped at step {step}"
+        assert story(resumed["run_dir"]) == told, f"stopped at step {step}"
+    assert better, "no part of an epoch was better than all whole ones"
 
 
 def stop_at(monkeypatch: pytest.MonkeyPatch, step: int, number: int = signal.SIGTERM) -> None:
-    after_step = Session._after_step
+    """Send this process a signal during a step, whose curves must be drawn (log_every=1)."""
+    draw = Recorder.step
 
-    def stopping(self: Any, report: StepReport, state: Any) -> bool:
-        if report.step == step:
-            self.signal = number
-        return bool(after_step(self, report, state))
+    def stopping(self: Recorder, *, step: int, **values: float | None) -> None:
+        draw(self, step=step, **values)
+        if step == last:
+            signal.raise_signal(number)
 
-    monkeypatch.setattr(Session, "_after_step", stopping)
+    last = step
+    monkeypatch.setattr(Recorder, "step", stopping)
 
 
 def test_a_run_stopped_by_a_signal_anywhere_and_resumed_equals_one_that_was_not(
     here: Path, toy: Toy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options: dict[str, Any] = {"scheduler": WarmupCosineConfig(), "save_every": 0, "model": TINY}
+    options: dict[str, Any] = {"scheduler": WarmupCosineConfig(), "save_every": 0, "model": TINY, "epochs": 2}
     expected = train(whole(toy, **options))["run_dir"]
     for step in range(1, steps_of(expected) + 1):
         with monkeypatch.context() as patch:
@@ -187,26 +194,24 @@ def test_a_run_stopped_by_a_signal_anywhere_and_resumed_equals_one_that_was_not(
         assert {"resumed_at_step": step} in lines_of(run)
 
 
-def crash_points() -> Iterator[tuple[str, str, int]]:
-    module = "zoo.experiment.train"
-    yield f"{module}.Session._measure", "while outputs are decoded", 2
-    yield f"{module}.validate", "while validating", 2
-    yield f"{module}.Session._keep_best", "before the best is kept", 2
-    yield "zoo.record.Recorder.epoch", "after the best is kept", 2
-    yield f"{module}.save_checkpoint", "at a save", 4
-    yield f"{module}.prune", "after a save", 5
-    yield f"{module}.Session._after_step", "after a step, unsaved", 5
-    yield f"{module}.Session._finish", "before the results", 1
+CRASHES = {
+    "while validating": (training_module, "validate", 2),
+    "while outputs are decoded": (train_module, "evaluate_outputs", 2),
+    "after the best is kept": (Recorder, "epoch", 2),
+    "at a save": (train_module, "save_checkpoint", 4),
+    "after a save": (train_module, "prune", 5),
+    "after a step, unsaved": (Recorder, "step", 7),
+    "at the final evaluation": (train_module, "evaluate", 1),
+    "before the results": (RunDirectory, "write_results", 1),
+}
 
 
-@pytest.mark.parametrize(("place", "_when", "call"), list(crash_points()), ids=lambda part: str(part).split(".")[-1])
+@pytest.mark.parametrize("when", CRASHES)
 def test_a_crash_anywhere_changes_nothing_of_the_outcome(
-    here: Path, toy: Toy, monkeypatch: pytest.MonkeyPatch, place: str, _when: str, call: int
+    here: Path, toy: Toy, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
-    place = "zoo.training.validate" if place.endswith(".validate") else place
     expected = train(whole(toy))["run_dir"]
-    owner, name = place.rsplit(".", 1)
-    holder: Any = sys.modules.get(owner) or getattr(sys.modules[owner.rsplit(".", 1)[0]], owner.rsplit(".", 1)[1])
+    holder, name, call = CRASHES[when]
     inner, calls = getattr(holder, name), []
 
     def crash(*arguments: Any, **options: Any) -> Any:
@@ -280,8 +285,8 @@ def test_a_run_ends_at_max_steps_even_where_it_was_killed_before_its_validation(
     with monkeypatch.context() as patch:
         stop_at(patch, 3)
         with pytest.raises(SystemExit):
-            train(toy(max_steps=3, run_dir="run"))
-    assert train(toy(max_steps=3, run_dir="run", resume=True))["steps"] == 3
+            train(toy(max_steps=3, run_dir="run", log_every=1))
+    assert train(toy(max_steps=3, run_dir="run", log_every=1, resume=True))["steps"] == 3
     assert story("run") == story(expected)
 
 
@@ -289,7 +294,7 @@ def test_results_do_not_outlive_the_run_that_goes_on(here: Path, toy: Toy, monke
     steps = train(toy(epochs=1, run_dir="run"))["steps"]
     stop_at(monkeypatch, steps + 1, signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
-        train(toy(epochs=2, run_dir="run", resume=True))
+        train(toy(epochs=2, run_dir="run", log_every=1, resume=True))
     assert not Path("run/results.json").exists()
 
 
@@ -312,7 +317,7 @@ def test_resuming_without_a_directory_names_the_newest_unfinished_run(
         stop_at(patch, 2)
         for name in ("runs/old", "runs/new"):
             with pytest.raises(SystemExit):
-                train(toy(run_dir=name))
+                train(toy(run_dir=name, log_every=1))
     os.utime("runs/old/config.yaml", ns=(1, 1))
     train(toy())
     with pytest.raises(ConfigError, match="the newest unfinished run is run_dir=runs/new") as caught:

@@ -197,11 +197,12 @@ def test_a_subclass_of_a_zoo_model_is_treated_as_one() -> None:
     learns(Mine(*sizes, d_model=8, nhead=2, num_encoder_layers=1, num_decoder_layers=1, dropout=0.0), loader)
 
 
-def test_an_empty_text_is_read_as_padding_and_not_refused() -> None:
+@pytest.mark.parametrize("encoder", Encoder)
+def test_an_empty_text_is_read_as_padding_and_not_refused(encoder: str) -> None:
     text = Field()
     loader = iterator([*TEXTS, ("", "no")], [("text", text), ("label", LabelField())])
     sizes = TextSizes(*vocabs(loader, "text", "label"))
-    learns(create_model("classifier", sizes=sizes, encoder="lstm", embedding_size=8, hidden_size=8), loader, epochs=8)
+    learns(create_model("classifier", sizes=sizes, encoder=encoder, embedding_size=8, hidden_size=8), loader, epochs=8)
 
 
 # ---- models of one's own
@@ -209,7 +210,7 @@ def test_an_empty_text_is_read_as_padding_and_not_refused() -> None:
 
 @pytest.mark.parametrize(
     ("model_type", "include_lengths"),
-    [(Bag, False), (Bag, True), (Packed, True), (Optional, True), (Loose, True), (Loose, False)],
+    [(Bag, False), (Bag, True), (Packed, True), (Packed, False), (Optional, True), (Loose, True), (Loose, False)],
 )
 def test_a_classifier_of_ones_own_is_called_as_torchtext_has_it(model_type: Any, include_lengths: bool) -> None:
     torch.manual_seed(0)
@@ -229,7 +230,9 @@ def test_a_field_that_is_batch_first_stays_so_for_a_model_of_ones_own() -> None:
     learns(Copier(*vocabs(pairs, "src", "trg"), dim=1), pairs)
 
 
-@pytest.mark.parametrize(("model_type", "include_lengths"), [(Copier, False), (Copier, True), (PackedCopier, True)])
+@pytest.mark.parametrize(
+    ("model_type", "include_lengths"), [(Copier, False), (Copier, True), (PackedCopier, True), (PackedCopier, False)]
+)
 def test_a_sequence_model_of_ones_own_gets_the_target_without_its_last_symbol(
     model_type: Any, include_lengths: bool
 ) -> None:
@@ -398,7 +401,11 @@ def test_reserved_spellings_in_a_text_stay_text(here: Path) -> None:
     ]
     assert ("<pad> <unk> a", "yes") in texts
     assert ("b <pad>", "no") in texts
-    assert not any(PAD in row[:n] for batch in loader for row, n, _ in zip(*map(Tensor.tolist, batch), strict=True))
+    assert not any(
+        PAD in row[:n] or set(row[n:]) - {PAD}
+        for batch in loader
+        for row, n, _ in zip(*map(Tensor.tolist, batch), strict=True)
+    )
 
 
 def test_batches_equal_those_of_the_zoos_own_corpora(here: Path) -> None:

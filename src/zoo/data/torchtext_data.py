@@ -45,7 +45,7 @@ class FieldLoader:
 
     Models of the zoo get TextBatch or PairBatch, batch first. Others are called as `model(b.text)` or
     `model(b.src, b.trg without its last symbol)`, in the field's own layout; lengths follow the text or source where
-    the field has `include_lengths` and forward has a place for them.
+    forward has a place for them, the field's own or counted from the padding.
     """
 
     def __init__(self, iterator: Any, model: nn.Module) -> None:
@@ -85,7 +85,7 @@ class FieldLoader:
     def _labelled(self, text: Tensor, lengths: Tensor, label: Tensor) -> Any:
         if self.zoo_model:
             return TextBatch(_batch_first(text, self.source), lengths.clamp(min=1), label)  # an empty text is a pad
-        inputs = (text, lengths) if self.takes_lengths and self.source.include_lengths else (text,)
+        inputs = (text, lengths) if self.takes_lengths else (text,)
         return FieldBatch(inputs, label, int(lengths.sum()))
 
     def _pairs(self, src: Tensor, lengths: Tensor, trg: Tensor) -> Any:
@@ -93,7 +93,7 @@ class FieldLoader:
             src, trg = _batch_first(src, self.source), _batch_first(trg, self.target)
             return PairBatch(src, lengths, trg[:, :-1], self._targets(trg[:, 1:]))
         shorter, shifted = (trg[:, :-1], trg[:, 1:]) if self.target.batch_first else (trg[:-1], trg[1:])
-        given = (src, lengths) if self.takes_lengths and self.source.include_lengths else (src,)
+        given = (src, lengths) if self.takes_lengths else (src,)
         targets = self._targets(shifted)
         return FieldBatch((*given, shorter), targets, int((targets != IGNORE).sum()))
 
