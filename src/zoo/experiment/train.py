@@ -1,43 +1,34 @@
 """Train a config in a run directory, from its start or from its newest checkpoint."""
 
-import hashlib
 import os
-import signal
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from types import FrameType
 from typing import Any
 
 import torch
-from torch import nn
 
 from zoo.checkpoint import (
-    Checkpoint,
     load_checkpoint,
     load_newest,
-    load_optimizer,
     load_weights,
-    model_tensors,
-    optimizer_tensors,
     prune,
     save_checkpoint,
     step_path,
 )
-from zoo.config import Direction, Task, TorchtextConfig, TrainConfig, load_config, save_config, task_of, to_dict
-from zoo.data import Data, Loader, build_data, describe_notes, save_codecs
+from zoo.config import Direction, Task, TorchtextConfig, TrainConfig, load_config, save_config, task_of
+from zoo.data import Loader, build_data, describe_notes, save_codecs
 from zoo.data.corpus import PairCorpus, TextCorpus
 from zoo.data.torchtext_data import build_iterator
-from zoo.errors import CheckpointError, ConfigError, DivergenceError, unknown
+from zoo.errors import ConfigError, DivergenceError, unknown
 from zoo.evaluation import evaluate, evaluate_labels, evaluate_outputs
 from zoo.experiment.directory import RunDirectory, choose_directory, lock
-from zoo.experiment.machine import choose_device, choose_precision, random_states, restore_random_states, seed_all
+from zoo.experiment.identity import check_digests, check_nothing_changed, check_same, digests_of
+from zoo.experiment.learner import Learner
+from zoo.experiment.machine import choose_device, choose_precision, seed_all
 from zoo.experiment.run import attention_of, bleu_of, setting_of
+from zoo.experiment.signals import Interruption
 from zoo.metrics import BETTER, main_metric
-from zoo.models import build_model, count_parameters
-from zoo.optim import build_optimizer, build_schedule, run_progress
-from zoo.optim.ema import EMA
+from zoo.models import count_parameters
 from zoo.record import Recorder, flat_options
 from zoo.training import EpochResult, LoopState, StepReport, training
 
@@ -73,28 +64,20 @@ class Session:
         self.monitor, self.lower_is_better = _monitored(config)
         seed_all(config.seed)
         self.data = build_data(config)
-        self.digests = _digests(self.data)
+        self.digests = digests_of(self.data)
         self.setting = setting_of(config, self.data.coding, device, self.precision)
-        self.model = build_model(config.model, self.data.sizes).to(device)
-        self.forward: nn.Module = torch.compile(self.model, dynamic=True) if config.compile else self.model  # type: ignore[assignment]
-        self.optimizer = build_optimizer(config.optimizer, self.model)
-        width = getattr(config.model, "d_model", 0) or getattr(config.model, "hidden_size", 0)
-        self.schedule = build_schedule(config.scheduler, width=width)
-        self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision == "fp16")
-        self.ema = EMA(self.model, config.ema) if config.ema else None
+        self.learner = Learner(config, self.data.sizes, device=device, precision=self.precision)
         self.trainloader = self._loader(self.data.train, train=True)
         self.validloader = self._loader(self.data.valid, train=False)
         self.trainloader.set_epoch(1)
         self.batches = len(self.trainloader)  # of the present epoch
-        self.last_step = config.epochs * -(-self.batches // config.accumulate)
-        self.last_step = min(self.last_step, config.max_steps or self.last_step)
-        self.state = LoopState()
+        last_step = config.epochs * -(-self.batches // config.accumulate)
+        self.learner.last_step = min(last_step, config.max_steps or last_step)
         self.best: dict[str, Any] = {}
         self.bad_epochs = 0
         self.measured = True  # whether all steps so far have been validated
         self.saved_step = 0
-        self.signal = 0
-        self.stepping = False
+        self.interruption = Interruption()
         self.recorder: Recorder
 
     def _loader(self, corpus: PairCorpus | TextCorpus, *, train: bool) -> Any:
@@ -103,7 +86,7 @@ class Session:
         return build_iterator(
             corpus,
             self.data.codecs,
-            self.model,
+            self.learner.model,
             batch_size=self.config.dataset.batch_size,
             seed=self.config.seed,
             train=train,
@@ -116,18 +99,18 @@ class Session:
         if self.run_dir.resumable:
             self._restore()
             if self._finished():
-                _check_nothing_changed(load_config(self.run_dir.config), self.config, str(self.run_dir.path))
+                check_nothing_changed(load_config(self.run_dir.config), self.config, str(self.run_dir.path))
                 return {**self.run_dir.read_results(), "already_finished": True}
         self.run_dir.reopen()
         self._write_config()
         self.recorder = Recorder(
-            self.run_dir.path, total=self.config.epochs, purge_step=self.state.step if begun else None
+            self.run_dir.path, total=self.config.epochs, purge_step=self.learner.state.step if begun else None
         )
         try:
             self._announce(resume=resume)
-            with self._signals():
+            with self.interruption.watching():
                 while not self._over():
-                    self._epoch(self.state.epoch + (self.measured and self._whole()))
+                    self._epoch(self.learner.state.epoch + (self.measured and self._whole()))
                 return self._finish()
         except (KeyboardInterrupt, SystemExit):
             self.recorder.note(self._last_words())
@@ -138,7 +121,7 @@ class Session:
     def _finished(self) -> bool:
         """Whether the results that lie here are those of the state, and nothing is left to do."""
         done = self.run_dir.finished and (self._over() or self._limit_reached())
-        return done and self.run_dir.read_results().get("steps") == self.state.step
+        return done and self.run_dir.read_results().get("steps") == self.learner.state.step
 
     def _write_config(self) -> None:
         self.config.resume, self.config.run_dir = False, str(self.run_dir.path)
@@ -148,10 +131,10 @@ class Session:
     def _announce(self, *, resume: bool) -> None:
         note, config = self.recorder.note, self.config
         name = f"{config.model.name} on {config.dataset.name}"
-        size = f"{count_parameters(self.model):,} parameters, {len(self.data.train):,} training rows"
+        size = f"{count_parameters(self.learner.model):,} parameters, {len(self.data.train):,} training rows"
         note(f"{name}: {size}; {self.device.type} {self.precision}, {torch.get_num_threads()} threads")
-        if self.state.step:
-            note(f"resumed {self.run_dir.path} at step {self.state.step}")
+        if self.learner.state.step:
+            note(f"resumed {self.run_dir.path} at step {self.learner.state.step}")
         elif resume:
             note(f"{self.run_dir.path} holds no checkpoint: started from the beginning")
         for line in describe_notes(self.data.notes):
@@ -164,49 +147,50 @@ class Session:
 
     def _whole(self) -> bool:
         """Whether the state stands between epochs; before the first one too."""
-        return self.state.epoch == 0 or self.state.batch >= self.batches
+        return self.learner.state.epoch == 0 or self.learner.state.batch >= self.batches
 
     def _over(self) -> bool:
         if not self.measured:
             return False
         patience = self.config.patience
-        ended = self.state.epoch >= self.config.epochs or bool(patience and self.bad_epochs >= patience)
+        ended = self.learner.state.epoch >= self.config.epochs or bool(patience and self.bad_epochs >= patience)
         return self._limit_reached() or (ended and self._whole())
 
     def _limit_reached(self) -> bool:
-        config, state = self.config, self.state
+        config, state = self.config, self.learner.state
         return bool(config.max_steps and state.step >= config.max_steps) or bool(
             config.max_seconds and state.seconds >= config.max_seconds
         )
 
     def _epoch(self, epoch: int) -> None:
         self._enter(epoch)
-        self.stepping = not (self._whole() or self._limit_reached())  # else the last end came before the validation
+        # Where a run was ended between its last step and the validation, only the latter is left to do.
+        self.interruption.wait = not (self._whole() or self._limit_reached())
         result = training(
             epoch,
-            self.forward,
-            self.trainloader if self.stepping else [],
+            self.learner.forward,
+            self.trainloader if self.interruption.wait else [],
             self.validloader,
-            optimizer=self.optimizer,
+            optimizer=self.learner.optimizer,
             label_smoothing=self.config.label_smoothing,
-            schedule=self._rate,
+            schedule=self.learner.rate,
             clip=self.config.clip,
             accumulate=self.config.accumulate,
             device=self.device,
             precision=self.precision,
-            scaler=self.scaler,
-            ema=self.ema,
-            state=self.state,
+            scaler=self.learner.scaler,
+            ema=self.learner.ema,
+            state=self.learner.state,
             after_step=self._after_step,
         )
         self._check_finite(result)
         begun = time.monotonic()
         values = _named(result, self._measure())
-        self.state.seconds += time.monotonic() - begun
+        self.learner.state.seconds += time.monotonic() - begun
         self._conclude(epoch, values)
 
     def _enter(self, epoch: int) -> None:
-        self.state.begin(epoch)
+        self.learner.state.begin(epoch)
         self.trainloader.set_epoch(epoch)
         self.batches = len(self.trainloader)
 
@@ -217,16 +201,11 @@ class Session:
         """
         whole, self.measured = self._whole(), True
         if whole:
-            self.schedule.observe(values["valid_loss"])
+            self.learner.schedule.observe(values["valid_loss"])
         self._keep_best(epoch, values, whole=whole)
-        self.recorder.epoch(epoch=epoch, step=self.state.step, values={**values, **self._costs()})
+        self.recorder.epoch(epoch=epoch, step=self.learner.state.step, values={**values, **self._costs()})
         if whole:
             self._save()
-
-    def _rate(self, state: LoopState) -> float:
-        progress = run_progress(step=state.step + 1, last_step=self.last_step, seconds=state.seconds,
-                                max_seconds=self.config.max_seconds)  # fmt: skip
-        return float(self.config.optimizer.lr) * self.schedule.factor(progress, state.step + 1)
 
     def _after_step(self, report: StepReport, state: LoopState) -> bool:
         if report.step % self.config.log_every == 0 or report.step == 1:
@@ -234,36 +213,35 @@ class Session:
         self.measured = False
         save_every = self.config.save_every
         ended = self._limit_reached() or self._whole()
-        if ended or self.signal or (save_every and report.step % save_every == 0):
+        if ended or self.interruption.noted or (save_every and report.step % save_every == 0):
             self._save()
-        self.stepping = not ended
-        if self.signal:
-            _end(self.signal)
+        self.interruption.wait = not ended
+        self.interruption.obey()
         return self._limit_reached()
 
     def _check_finite(self, result: EpochResult) -> None:
         if not all(value == value and abs(value) != float("inf") for value in result):
             raise DivergenceError(
-                f"the validation loss is no longer finite after epoch {self.state.epoch} (learning rate "
+                f"the validation loss is no longer finite after epoch {self.learner.state.epoch} (learning rate "
                 f"{self._costs()['lr']:.3g}); lower optimizer.lr or set clip=1"
             )
 
     def _costs(self) -> dict[str, float]:
-        return {"lr": self.optimizer.param_groups[0]["lr"], "seconds": round(self.state.seconds, 3)}
+        return {"lr": self.learner.lr, "seconds": round(self.learner.state.seconds, 3)}
 
     def _measure(self) -> dict[str, float]:
         """Return the task's metrics of the validation part, and record samples and an attention picture."""
         samples: list[tuple[str, str, str]] = []
-        with self.ema.applied() if self.ema is not None else nullcontext():
+        with self.learner.averaged():
             if isinstance(self.data.valid, TextCorpus):
                 found = evaluate_labels(
-                    self.model, self.data.valid, self.setting, labels=self.data.labels, samples=samples
+                    self.learner.model, self.data.valid, self.setting, labels=self.data.labels, samples=samples
                 )
                 found.pop("loss")  # the loop has it
             else:
                 greedy = self.setting._replace(decoding=self.setting.decoding._replace(width=1))
                 found = evaluate_outputs(
-                    self.model,
+                    self.learner.model,
                     self.data.valid,
                     self.data.codecs["tgt"],
                     greedy,
@@ -271,15 +249,16 @@ class Session:
                     samples=samples,
                 )
                 self._draw_attention(samples)
-        self.recorder.samples(self.state.step, samples)
+        self.recorder.samples(self.learner.state.step, samples)
         return {key: value for key, value in found.items() if not isinstance(value, str)}
 
     def _draw_attention(self, samples: list[tuple[str, str, str]]) -> None:
-        if not samples or not hasattr(self.model, "align") or getattr(self.config.model, "attention", "") == "none":
+        model = self.learner.model
+        if not samples or not hasattr(model, "align") or getattr(self.config.model, "attention", "") == "none":
             return
         source, output, _ = samples[len(samples) // 2]
-        weights, src_tokens, tgt_tokens = attention_of(self.model, self.data.coding, self.device, source, output)
-        self.recorder.attention(self.state.step, source, weights, src_tokens, tgt_tokens)
+        weights, src_tokens, tgt_tokens = attention_of(model, self.data.coding, self.device, source, output)
+        self.recorder.attention(self.learner.state.step, source, weights, src_tokens, tgt_tokens)
 
     def _keep_best(self, epoch: int, values: dict[str, float], *, whole: bool) -> None:
         value, loss = values[f"valid_{self.monitor}"], values["valid_loss"]
@@ -289,10 +268,9 @@ class Session:
         if better:
             if not whole:
                 self.run_dir.set_best_aside()
-            self.best = {"epoch": epoch, "step": self.state.step, "value": value, "loss": loss}
-            with self.ema.applied() if self.ema is not None else nullcontext():
-                tensors = {f"model.{name}": tensor for name, tensor in model_tensors(self.model).items()}
-                save_checkpoint(self.run_dir.best, tensors, self.best)
+            self.best = {"epoch": epoch, "step": self.learner.state.step, "value": value, "loss": loss}
+            with self.learner.averaged():
+                save_checkpoint(self.run_dir.best, self.learner.weights(), self.best)
 
     def _rank(self, value: float, loss: float) -> tuple[float, float]:
         """Return what is smaller for the better epoch; of equal values, as at first, the lower loss is."""
@@ -301,87 +279,23 @@ class Session:
     # ---- saving, stopping, restoring
 
     def _save(self) -> None:
-        optimizer, rest = optimizer_tensors(self.optimizer)
-        generators, python = random_states()
-        parts = {
-            "model": model_tensors(self.model),
-            "optimizer": optimizer,
-            "random": generators,
-            "ema": self.ema.tensors() if self.ema is not None else {},
-        }
-        state = {
-            "loop": self.state.to_dict(),
-            "optimizer": rest,
-            "random": python,
-            "schedule": self.schedule.state_dict(),
-            "scaler": self.scaler.state_dict(),
-            "ema_updates": self.ema.updates if self.ema is not None else 0,
-            "best": self.best,
-            "bad_epochs": self.bad_epochs,
-            "measured": self.measured,
-            "digests": self.digests,
-        }
-        tensors = {f"{part}.{name}": tensor for part, named in parts.items() for name, tensor in named.items()}
-        save_checkpoint(step_path(self.run_dir.checkpoints, self.state.step), tensors, state)
-        self.saved_step = self.state.step
+        tensors, values = self.learner.capture()
+        kept = {"best": self.best, "bad_epochs": self.bad_epochs, "measured": self.measured, "digests": self.digests}
+        save_checkpoint(step_path(self.run_dir.checkpoints, self.learner.state.step), tensors, {**values, **kept})
+        self.saved_step = self.learner.state.step
         prune(self.run_dir.checkpoints, keep=KEEP)
 
     def _restore(self) -> None:
         """Put everything where the newest intact checkpoint left it."""
-        _check_same(load_config(self.run_dir.config), self.config, str(self.run_dir.path))
-        saved = load_newest(self.run_dir.checkpoints, warn=warn)
         source = str(self.run_dir.checkpoints)
-        try:
-            self._apply(saved, source)
-        except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
-            if isinstance(error, CheckpointError):
-                raise
-            raise CheckpointError(f"{source}: a part of the checkpoint is missing or malformed ({error!r})") from error
-
-    def _apply(self, saved: Checkpoint, source: str) -> None:
-        state = saved.state
-        for what, digest in self.digests.items():
-            if state["digests"][what] != digest:
-                raise CheckpointError(
-                    f"{source}: the {what} is not the one that the checkpoint was made with; "
-                    "restore it, or start a new run"
-                )
-        load_weights(self.model, saved.part("model"), source=source)
-        load_optimizer(self.optimizer, saved.part("optimizer"), state["optimizer"])
-        if self.ema is not None:
-            self.ema.load(saved.part("ema"), state["ema_updates"])
-        self.schedule.load_state_dict(state["schedule"])
-        if self.scaler.is_enabled() and state["scaler"]:
-            self.scaler.load_state_dict(state["scaler"])
-        self.state = LoopState(**state["loop"])
-        self.state.stopped = False
-        self._enter(self.state.epoch)
-        self.saved_step = self.state.step
-        self.best, self.bad_epochs, self.measured = state["best"], state["bad_epochs"], state["measured"]
-        restore_random_states(saved.part("random"), state["random"])
-
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        """Let SIGINT and SIGTERM end the run after a step and a save; the second one ends it at once.
-
-        Between an epoch's last step and the next epoch's first the state is saved, so that one ends it there too.
-        """
-
-        def note(number: int, frame: FrameType | None) -> None:
-            if self.signal or not self.stepping:
-                _end(number)
-            self.signal = number
-
-        try:
-            before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-        except ValueError:  # signals belong to the main thread
-            yield
-            return
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+        check_same(load_config(self.run_dir.config), self.config, str(self.run_dir.path))
+        saved = load_newest(self.run_dir.checkpoints, warn=warn)
+        check_digests(saved.state.get("digests"), self.digests, source)
+        self.learner.restore(saved, source)
+        kept = (saved.state.get(key) for key in ("best", "bad_epochs", "measured"))
+        self.best, self.bad_epochs, self.measured = kept  # type: ignore[assignment]
+        self._enter(self.learner.state.epoch)
+        self.saved_step = self.learner.state.step
 
     def _last_words(self) -> str:
         if not self.saved_step:
@@ -393,24 +307,24 @@ class Session:
     def _finish(self) -> dict[str, Any]:
         """Evaluate the best epoch on all parts, and write the results."""
         best = load_checkpoint(self.run_dir.best)
-        load_weights(self.model, best.part("model"), source=str(self.run_dir.best))
+        load_weights(self.learner.model, best.part("model"), source=str(self.run_dir.best))
         results: dict[str, Any] = {
             "best_epoch": self.best["epoch"],
-            "epochs": self.state.epoch,
-            "steps": self.state.step,
-            "seconds": round(self.state.seconds, 3),
-            "parameters": count_parameters(self.model),
+            "epochs": self.learner.state.epoch,
+            "steps": self.learner.state.step,
+            "seconds": round(self.learner.state.seconds, 3),
+            "parameters": count_parameters(self.learner.model),
             "seed": self.config.seed,
             "device": self.device.type,
             "precision": self.precision,
-            "skipped_steps": self.state.skipped,
+            "skipped_steps": self.learner.state.skipped,
             "notes": self.data.notes,
         }
         for split in ("valid", "test"):
             corpus = getattr(self.data, split)
             if corpus is not None:
                 limit = self.config.test_limit
-                results[split] = evaluate(self.model, corpus, self.data.codecs, self.setting, limit=limit)
+                results[split] = evaluate(self.learner.model, corpus, self.data.codecs, self.setting, limit=limit)
         self.recorder.hparams(flat_options(self.config), _final_metrics(results))
         self.run_dir.write_results(results)
         return results
@@ -453,56 +367,3 @@ def _monitored(config: TrainConfig) -> tuple[str, bool]:
         raise ConfigError(f"`monitor`: {unknown('metric', name, ['auto', *known])}")
     direction = BETTER[name] if config.direction == Direction.auto else str(config.direction)
     return name, direction == "min"
-
-
-def _digests(data: Data) -> dict[str, str]:
-    """Return what tells this vocabulary and this training data from others."""
-    vocabulary, rows = hashlib.sha256(), hashlib.sha256()
-    for side, codec in data.codecs.items():
-        vocabulary.update("\0".join([side, *codec.vocab.tokens, *data.labels]).encode())
-    train = data.train
-    sides = [train.src, train.tgt] if isinstance(train, PairCorpus) else [train.text]
-    for sequences in sides:
-        rows.update(sequences.ids.tobytes() + sequences.offsets.tobytes())
-    if isinstance(train, TextCorpus):
-        rows.update(train.labels.tobytes())
-    return {"vocabulary": vocabulary.hexdigest(), "training data": rows.hexdigest()}
-
-
-def _check_same(saved: TrainConfig, config: TrainConfig, where: str) -> None:
-    """Raise CheckpointError where a checkpoint's model or optimizer is another one."""
-    old, new = to_dict(saved), to_dict(config)
-    pairs = [(f"model.{key}", old["model"].get(key), value) for key, value in new["model"].items()]
-    pairs = [pair for pair in pairs if pair[0] not in ("model.dropout", "model.word_dropout", "model.teacher_forcing")]
-    pairs += [
-        ("optimizer.name", old["optimizer"]["name"], new["optimizer"]["name"]),
-        ("ema", bool(old["ema"]), bool(new["ema"])),
-    ]
-    for key, before, now in pairs:
-        if before != now:
-            raise CheckpointError(
-                f"{where}: `{key}` is {now}, but the checkpoint was made with {before}; "
-                f"set {key}={before} or start a new run"
-            )
-
-
-def _check_nothing_changed(saved: TrainConfig, config: TrainConfig, where: str) -> None:
-    """Raise ConfigError where options were changed that a finished run would pass over in silence.
-
-    How long it may run is not one of them: that the run has finished is the answer.
-    """
-    old, new = flat_options(saved), flat_options(config)
-    length = ("epochs", "max_steps", "max_seconds")
-    changed = [f"{key}={value}" for key, value in new.items() if value != old[key] and key not in length]
-    if changed:
-        raise ConfigError(
-            f"{where} has finished, so {', '.join(changed)} would have no effect; raise epochs, max_steps or "
-            "max_seconds to train on, or start a new run"
-        )
-
-
-def _end(number: int) -> None:
-    """Raise what ends a process that a signal asks to end."""
-    if number == signal.SIGINT:
-        raise KeyboardInterrupt
-    raise SystemExit(128 + number)

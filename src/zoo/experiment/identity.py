@@ -1,0 +1,65 @@
+"""Whether a checkpoint, a config and the data at hand belong together."""
+
+import hashlib
+from typing import Any
+
+from zoo.config import TrainConfig, to_dict
+from zoo.data import Data
+from zoo.data.corpus import PairCorpus, TextCorpus
+from zoo.errors import CheckpointError, ConfigError
+from zoo.record import flat_options
+
+
+def digests_of(data: Data) -> dict[str, str]:
+    """Return what tells this vocabulary and this training data from others."""
+    vocabulary, rows = hashlib.sha256(), hashlib.sha256()
+    for side, codec in data.codecs.items():
+        vocabulary.update("\0".join([side, *codec.vocab.tokens, *data.labels]).encode())
+    train = data.train
+    sides = [train.src, train.tgt] if isinstance(train, PairCorpus) else [train.text]
+    for sequences in sides:
+        rows.update(sequences.ids.tobytes() + sequences.offsets.tobytes())
+    if isinstance(train, TextCorpus):
+        rows.update(train.labels.tobytes())
+    return {"vocabulary": vocabulary.hexdigest(), "training data": rows.hexdigest()}
+
+
+def check_digests(saved: Any, own: dict[str, str], where: str) -> None:
+    """Raise CheckpointError where the vocabulary or the training data are others than the checkpoint's."""
+    for what, digest in own.items():
+        if not isinstance(saved, dict) or saved.get(what) != digest:
+            raise CheckpointError(
+                f"{where}: the {what} is not the one that the checkpoint was made with; restore it, or start a new run"
+            )
+
+
+def check_same(saved: TrainConfig, config: TrainConfig, where: str) -> None:
+    """Raise CheckpointError where a checkpoint's model or optimizer is another one."""
+    old, new = to_dict(saved), to_dict(config)
+    pairs = [(f"model.{key}", old["model"].get(key), value) for key, value in new["model"].items()]
+    pairs = [pair for pair in pairs if pair[0] not in ("model.dropout", "model.word_dropout", "model.teacher_forcing")]
+    pairs += [
+        ("optimizer.name", old["optimizer"]["name"], new["optimizer"]["name"]),
+        ("ema", bool(old["ema"]), bool(new["ema"])),
+    ]
+    for key, before, now in pairs:
+        if before != now:
+            raise CheckpointError(
+                f"{where}: `{key}` is {now}, but the checkpoint was made with {before}; "
+                f"set {key}={before} or start a new run"
+            )
+
+
+def check_nothing_changed(saved: TrainConfig, config: TrainConfig, where: str) -> None:
+    """Raise ConfigError where options were changed that a finished run would pass over in silence.
+
+    How long it may run is not one of them: that the run has finished is the answer.
+    """
+    old, new = flat_options(saved), flat_options(config)
+    length = ("epochs", "max_steps", "max_seconds")
+    changed = [f"{key}={value}" for key, value in new.items() if value != old[key] and key not in length]
+    if changed:
+        raise ConfigError(
+            f"{where} has finished, so {', '.join(changed)} would have no effect; raise epochs, max_steps or "
+            "max_seconds to train on, or start a new run"
+        )

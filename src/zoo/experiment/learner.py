@@ -1,0 +1,98 @@
+"""What a step changes: all that a checkpoint holds, so that the next step is the same to the bit."""
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from zoo.checkpoint import Checkpoint, load_optimizer, load_weights, model_tensors, optimizer_tensors
+from zoo.config import TrainConfig
+from zoo.data import Sizes
+from zoo.errors import CheckpointError
+from zoo.experiment.machine import random_states, restore_random_states
+from zoo.models import build_model
+from zoo.optim import build_optimizer, build_schedule, run_progress
+from zoo.optim.ema import EMA
+from zoo.training import LoopState
+
+
+class Learner:
+    """A model with its optimizer, schedule, averages and place in the run, built from a config."""
+
+    def __init__(self, config: TrainConfig, sizes: Sizes, *, device: torch.device, precision: str) -> None:
+        self.config = config
+        self.model = build_model(config.model, sizes).to(device)
+        self.forward: nn.Module = torch.compile(self.model, dynamic=True) if config.compile else self.model  # type: ignore[assignment]
+        self.optimizer = build_optimizer(config.optimizer, self.model)
+        width = getattr(config.model, "d_model", 0) or getattr(config.model, "hidden_size", 0)
+        self.schedule = build_schedule(config.scheduler, width=width)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
+        self.ema = EMA(self.model, config.ema) if config.ema else None
+        self.state = LoopState()
+        self.last_step = 0  # of the whole run, for the schedule; 0: not known
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of the last step."""
+        return float(self.optimizer.param_groups[0]["lr"])
+
+    def rate(self, state: LoopState) -> float:
+        """Return the learning rate of the next step."""
+        progress = run_progress(
+            step=state.step + 1,
+            last_step=self.last_step,
+            seconds=state.seconds,
+            max_seconds=self.config.max_seconds,
+        )
+        return float(self.config.optimizer.lr) * self.schedule.factor(progress, state.step + 1)
+
+    def averaged(self) -> AbstractContextManager[None]:
+        """Put the averaged weights, where there are some, into the model for a while."""
+        return self.ema.applied() if self.ema is not None else nullcontext()
+
+    def weights(self) -> dict[str, Tensor]:
+        """Return the model's tensors as they stand in a checkpoint."""
+        return {f"model.{name}": tensor for name, tensor in model_tensors(self.model).items()}
+
+    def capture(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Return all tensors and all JSON values of the present state."""
+        optimizer, rest = optimizer_tensors(self.optimizer)
+        generators, python = random_states()
+        parts = {
+            "optimizer": optimizer,
+            "random": generators,
+            "ema": self.ema.tensors() if self.ema is not None else {},
+        }
+        named = {f"{part}.{name}": tensor for part, found in parts.items() for name, tensor in found.items()}
+        values = {
+            "loop": self.state.to_dict(),
+            "optimizer": rest,
+            "random": python,
+            "schedule": self.schedule.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "ema_updates": self.ema.updates if self.ema is not None else 0,
+        }
+        return {**self.weights(), **named}, values
+
+    def restore(self, saved: Checkpoint, source: str) -> None:
+        """Put back what `capture` gave; CheckpointError where a part is missing, malformed or another model's."""
+        try:
+            self._restore(saved, source)
+        except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
+            if isinstance(error, CheckpointError):
+                raise
+            raise CheckpointError(f"{source}: a part of the checkpoint is missing or malformed ({error!r})") from error
+
+    def _restore(self, saved: Checkpoint, source: str) -> None:
+        values = saved.state
+        load_weights(self.model, saved.part("model"), source=source)
+        load_optimizer(self.optimizer, saved.part("optimizer"), values["optimizer"])
+        if self.ema is not None:
+            self.ema.load(saved.part("ema"), values["ema_updates"])
+        self.schedule.load_state_dict(values["schedule"])
+        if self.scaler.is_enabled() and values["scaler"]:
+            self.scaler.load_state_dict(values["scaler"])
+        self.state = LoopState(**values["loop"])
+        self.state.stopped = False
+        restore_random_states(saved.part("random"), values["random"])
