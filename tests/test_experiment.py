@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -34,7 +35,7 @@ from zoo.config import (
 from zoo.errors import BusyError, CheckpointError, ConfigError, DataError, DivergenceError, StorageError
 from zoo.experiment import Label, Output, open_run, train
 from zoo.experiment.directory import RunDirectory, lock
-from zoo.experiment.machine import choose_device, choose_precision
+from zoo.experiment.machine import choose_device, choose_precision, random_states, restore_random_states, seed_all
 from zoo.record import Recorder
 
 Toy = Callable[..., TrainConfig]
@@ -603,6 +604,23 @@ def test_a_signal_saves_ends_with_its_code_and_the_run_goes_on(here: Path, numbe
     assert again.returncode == 0, again.stderr
     assert f"resumed run at step {step}" in again.stderr
     assert json.loads(Path("run/results.json").read_text())["steps"] == step + 3
+
+
+def test_signals_mean_what_they_meant_before_once_a_run_is_over(here: Path, toy: Toy) -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    train(toy(epochs=1))
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_restored_random_states_give_the_same_numbers() -> None:
+    seed_all(7)
+    tensors, python = random_states()
+    python = json.loads(json.dumps(python))
+    drawn = [torch.rand(3).tolist(), random.random()]
+    restore_random_states(tensors, python)
+    assert [torch.rand(3).tolist(), random.random()] == drawn
+    seed_all(7)
+    assert [torch.rand(3).tolist(), random.random()] == drawn
 
 
 def test_the_defaults_choose_a_device_and_a_precision_that_exist() -> None:

@@ -1,6 +1,7 @@
 """Iterators made the torchtext way train models of the zoo and models of one's own."""
 
 import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,8 @@ PAIRS = [(text, " ".join(reversed(text.split())) + (" z" if label == "yes" else 
 
 
 def iterator(rows: list[tuple[str, str]], fields: list[tuple[str, Any]], **options: Any) -> Any:
+    random.seed(0)  # the iterator's shuffler starts from the state of Python's generator
+    torch.manual_seed(0)
     dataset = Dataset([Example.fromlist(row, fields) for row in rows], fields)
     for _, field in fields:
         field.build_vocab(dataset)
@@ -129,7 +132,6 @@ def learns(model: nn.Module, loader: Any, *, epochs: int = 4) -> None:
 def test_classifiers_of_the_zoo_learn_from_a_plain_iterator(
     include_lengths: bool, batch_first: bool, encoder: str
 ) -> None:
-    torch.manual_seed(0)
     loader = text_iterator(include_lengths=include_lengths, batch_first=batch_first)
     sizes = TextSizes(*vocabs(loader, "text", "label"))
     model = create_model("classifier", sizes=sizes, encoder=encoder, embedding_size=8, hidden_size=8, dropout=0.0)
@@ -147,7 +149,6 @@ def test_classifiers_of_the_zoo_learn_from_a_plain_iterator(
 def test_sequence_models_of_the_zoo_learn_from_a_plain_iterator(
     include_lengths: bool, batch_first: bool, name: str, options: dict[str, Any]
 ) -> None:
-    torch.manual_seed(0)
     loader = pair_iterator(include_lengths=include_lengths, batch_first=batch_first)
     learns(create_model(name, sizes=PairSizes(*vocabs(loader, "src", "trg"), False), dropout=0.0, **options), loader)
 
@@ -198,11 +199,13 @@ def test_a_subclass_of_a_zoo_model_is_treated_as_one() -> None:
 
 
 @pytest.mark.parametrize("encoder", Encoder)
-def test_an_empty_text_is_read_as_padding_and_not_refused(encoder: str) -> None:
+def test_an_empty_text_is_not_refused(encoder: str) -> None:
     text = Field()
     loader = iterator([*TEXTS, ("", "no")], [("text", text), ("label", LabelField())])
     sizes = TextSizes(*vocabs(loader, "text", "label"))
-    learns(create_model("classifier", sizes=sizes, encoder=encoder, embedding_size=8, hidden_size=8), loader, epochs=8)
+    learns(
+        create_model("classifier", sizes=sizes, encoder=encoder, embedding_size=8, hidden_size=8, dropout=0.0), loader
+    )
 
 
 # ---- models of one's own
@@ -213,7 +216,6 @@ def test_an_empty_text_is_read_as_padding_and_not_refused(encoder: str) -> None:
     [(Bag, False), (Bag, True), (Packed, True), (Packed, False), (Optional, True), (Loose, True), (Loose, False)],
 )
 def test_a_classifier_of_ones_own_is_called_as_torchtext_has_it(model_type: Any, include_lengths: bool) -> None:
-    torch.manual_seed(0)
     loader = text_iterator(include_lengths=include_lengths)
     model = model_type(*vocabs(loader, "text", "label"))
     learns(model, loader)
@@ -236,7 +238,6 @@ def test_a_field_that_is_batch_first_stays_so_for_a_model_of_ones_own() -> None:
 def test_a_sequence_model_of_ones_own_gets_the_target_without_its_last_symbol(
     model_type: Any, include_lengths: bool
 ) -> None:
-    torch.manual_seed(0)
     loader = pair_iterator(include_lengths=include_lengths)
     learns(model_type(*vocabs(loader, "src", "trg")), loader)
     model = model_type(*vocabs(loader, "src", "trg"))

@@ -84,7 +84,7 @@ class FieldLoader:
 
     def _labelled(self, text: Tensor, lengths: Tensor, label: Tensor) -> Any:
         if self.zoo_model:
-            return TextBatch(_batch_first(text, self.source), lengths.clamp(min=1), label)  # an empty text is a pad
+            return TextBatch(_batch_first(text, self.source), lengths, label)
         inputs = (text, lengths) if self.takes_lengths else (text,)
         return FieldBatch(inputs, label, int(lengths.sum()))
 
