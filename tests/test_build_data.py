@@ -81,11 +81,11 @@ def same(one: object, two: object) -> bool:
 
 def test_held_out_parts_share_no_source_and_nothing_is_lost(tmp_path: Path) -> None:
     data = build_data(pairs(write(tmp_path, "t.tsv", PAIRS)))
-    valid, test = paired(data.valid), paired(data.test)
-    sides = [train_sources(data), set(valid.source_texts), set(test.source_texts)]
+    sides = [train_sources(data), set(paired(data.valid).source_texts)]
     assert sum(map(len, sides)) == len(set.union(*sides)) == 100
-    assert all(3 < len(side) < 20 for side in sides[1:])
-    assert data.notes.keys() <= {"valid_unknown_tokens", "test_unknown_tokens"}
+    assert 3 < len(sides[1]) < 20
+    assert data.test is None
+    assert data.notes.keys() <= {"valid_unknown_tokens"}
 
 
 def test_a_row_stays_in_its_part_when_others_come_or_go(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_a_row_stays_in_its_part_when_others_come_or_go(tmp_path: Path) -> None:
     lines = PAIRS.splitlines(keepends=True)
     fewer = build_data(pairs(write(tmp_path, "b.tsv", "".join(lines[::-1][:70]))))
     assert train_sources(fewer) <= train_sources(whole)
-    assert set(paired(fewer.test).source_texts) <= set(paired(whole.test).source_texts)
+    assert set(paired(fewer.valid).source_texts) <= set(paired(whole.valid).source_texts)
 
 
 def test_valid_without_test_gives_no_test(tmp_path: Path) -> None:
@@ -112,15 +112,15 @@ def test_test_without_valid_holds_out_valid_alone(tmp_path: Path) -> None:
     assert len(data.train) + len(data.valid) == 100
 
 
-@pytest.mark.parametrize(("sources", "sizes"), [(2, (1, 1, 0)), (3, (1, 1, 1)), (4, (1, 1, 1))])
-def test_few_sources_give_each_part_at_least_one(sources: int, sizes: tuple[int, int, int]) -> None:
-    rows = Rows([f"s{i}" for i in range(sources)], ["t"] * sources)
-    parts = hold_out_some(rows, valid=0.1, test=0.1, where="f")
-    counts = [len(part.sources) if part else 0 for part in (parts.train, parts.valid, parts.test)]
+@pytest.mark.parametrize("sources", [2, 3, 4])
+def test_few_sources_give_train_and_valid_at_least_one(sources: int) -> None:
+    parts = hold_out_some(Rows([f"s{i}" for i in range(sources)], ["t"] * sources), valid=0.1, where="f")
+    counts = [len(part.sources) for part in (parts.train, parts.valid)]
     assert sum(counts) == sources
-    assert all(count >= least for count, least in zip(counts, sizes, strict=True))
+    assert min(counts) >= 1
+    assert parts.test is None
     with pytest.raises(DataError, match=r"f: holds one source only, so none can be held out; set `dataset\.valid`"):
-        hold_out_some(Rows(["a", "a"], ["b", "c"]), valid=0.1, test=0.1, where="f")
+        hold_out_some(Rows(["a", "a"], ["b", "c"]), valid=0.1, where="f")
 
 
 def test_hashes_are_the_same_on_every_machine_and_spread_evenly() -> None:
@@ -199,7 +199,7 @@ def test_test_sources_in_train_are_counted_twins_of_other_unicode_forms_too(tmp_
 def test_lowercase_makes_twins_of_cases_before_parts_are_made(tmp_path: Path) -> None:
     rows = PAIRS + PAIRS.upper()
     data = build_data(pairs(write(tmp_path, "t.tsv", rows), lowercase=True))
-    assert not train_sources(data) & set(paired(data.test).source_texts)
+    assert not train_sources(data) & set(paired(data.valid).source_texts)
     assert data.codecs["src"].encode("WORD1") == data.codecs["src"].encode("word1")
     kept = build_data(labelled(write(tmp_path, "l.tsv", LABELLED.replace("odd", "Odd")), lowercase=True))
     assert kept.labels == ["Odd", "even"]
@@ -281,7 +281,8 @@ def test_a_finished_run_reads_the_same_parts_with_its_saved_vocabularies(tmp_pat
     save_codecs(data, tmp_path)
     codecs, labels, _ = load_codecs(tmp_path)
     assert same(read_split(config, codecs, labels, "valid"), data.valid)
-    assert same(read_split(config, codecs, labels, "test"), data.test)
+    if data.test is not None:
+        assert same(read_split(config, codecs, labels, "test"), data.test)
     with pytest.raises(ConfigError, match="unknown split 'tests'; did you mean 'test'"):
         read_split(config, codecs, labels, "tests")
 

@@ -70,7 +70,7 @@ def shell(*words: str, text: str | None = None, cwd: Path | None = None) -> "sub
 
 def test_no_override_gives_the_composed_defaults(trained: list[TrainConfig]) -> None:
     assert run(["train"]) == 0
-    assert (trained[0].model.name, trained[0].dataset.name, trained[0].epochs) == ("transformer", "cmudict", 12)
+    assert (trained[0].model.name, trained[0].dataset.name, trained[0].epochs) == ("transformer", "cmudict", 3)
 
 
 def test_overrides_reach_the_config_with_their_types(trained: list[TrainConfig]) -> None:

@@ -37,7 +37,9 @@ def _positive(value: int | None, flag: str) -> None:
 def evaluate(arguments: list[str]) -> int:
     """Print a run's figures."""
     parser = _parser("evaluate", "Score a run; repeats the figures of results.json on the same device and precision.")
-    parser.add_argument("--split", choices=["valid", "test"], default="test", help="default: test")
+    parser.add_argument(
+        "--split", choices=["valid", "test"], help="default: test, or valid where there is no test part"
+    )
     parser.add_argument(
         "--data", nargs="+", metavar="FILE", help="score these files instead: one, or source and target"
     )
@@ -47,9 +49,14 @@ def evaluate(arguments: list[str]) -> int:
     if options.data and len(options.data) > 2:
         raise ConfigError(f"`--data` takes one file or two aligned ones, but got {len(options.data)}")
     run = _open(options)
-    metrics = run.evaluate(options.split, files=options.data, beam=options.beam)
+    metrics = run.evaluate(options.split or _last_part(run.config.dataset), files=options.data, beam=options.beam)
     print(json.dumps(metrics, ensure_ascii=False) if options.json else table(metrics))
     return 0
+
+
+def _last_part(dataset: Any) -> str:
+    """Return test, or valid for the user's own files without a test file."""
+    return "test" if getattr(dataset, "test", True) else "valid"
 
 
 def table(metrics: dict[str, Any]) -> str:

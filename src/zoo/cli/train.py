@@ -36,10 +36,12 @@ def train(arguments: list[str]) -> int:
     multirun = not {"-m", "--multirun"}.isdisjoint(words.flags)
     parsed = [checking.parse(word, multirun=multirun) for word in words.overrides]
     path = _path_to_resume(parsed, multirun=multirun)
+    shown = {"--cfg", "-c", "--info", "-i"}.intersection(words.flags)
+    if path and shown:
+        raise ConfigError(f"`{min(shown)}` shows options that are composed; those of a run stand in its config.yaml")
     if path:
         _train_one(checking.resumed(path, {item.key: item.texts[0] for item in parsed if item.key != "resume"}))
         return 0
-    shown = {"--cfg", "-c", "--info", "-i"}.intersection(words.flags)
     swept = [item.key for item in parsed if len(item.texts) > 1 or item.raw]
     return _hydra(words.flags + checked(parsed, complete=not shown), swept)
 

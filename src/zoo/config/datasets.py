@@ -60,7 +60,7 @@ def valid_file() -> Any:
 
 
 def test_file() -> Any:
-    return option("", "test file; empty: held out of train too, unless valid is given")
+    return option("", "test file; empty: no test result")
 
 
 def columns() -> Any:

@@ -77,7 +77,7 @@ class ClassifierConfig:
     hidden_size: int = option(128, "width of the encoder and of the hidden layer", at_least=1)
     num_layers: int = option(1, "layers of a recurrent or transformer encoder", at_least=1)
     nhead: int = option(4, "heads of a transformer encoder; divides hidden_size", at_least=1)
-    kernel_sizes: list[int] = option([3, 4, 5], "widths of a cnn encoder's windows, in tokens")
+    kernel_sizes: list[int] = option([1, 2, 3], "widths of a cnn encoder's windows, in tokens")
     bidirectional: bool = option(True, "read the text in both directions (recurrent encoders)")
     dropout: float = dropout(0.5)
     word_dropout: float = option(0.0, "share of training tokens replaced by the unknown token", at_least=0, below=1)

@@ -90,15 +90,15 @@ def _read_file(dataset: Any, paths: Paths) -> Rows:
 
 
 def _read_own(dataset: Any) -> Parts:
-    """Read the user's files; what has no file is held out of the training file, test only where valid is."""
+    """Read the user's files; without a file for valid, a part of train is held out."""
     train = _read_file(dataset, dataset.train)
     test = _read_file(dataset, dataset.test) if dataset.test else None
     if dataset.valid:
         parts = Parts(train=train, valid=_read_file(dataset, dataset.valid), test=test)
     else:
         where = dataset.train if isinstance(dataset.train, str) else dataset.train[0]
-        parts = hold_out_some(train, valid=HELD_OUT, test=0.0 if test else HELD_OUT, where=where)
-        parts.test = test or parts.test
+        parts = hold_out_some(train, valid=HELD_OUT, where=where)
+        parts.test = test
     parts.train = limited(parts.train, dataset.limit)
     for split in ("valid", "test"):
         if rows := getattr(parts, split):

@@ -11,7 +11,6 @@ from zoo.data.tokenize import normalize
 from zoo.errors import DataError
 
 Array = np.ndarray[Any, np.dtype[Any]]
-SPLITS = ("train", "valid", "test")
 
 
 class Rows(NamedTuple):
@@ -58,24 +57,15 @@ def hold_out(rows: Rows, *, valid: float, test: float) -> Parts:
     return Parts(train=rows.take(~(is_test | is_valid)), valid=rows.take(is_valid), test=rows.take(is_test))
 
 
-def hold_out_some(rows: Rows, *, valid: float, test: float, where: str) -> Parts:
-    """Split as `hold_out`, but give each part at least one source where there are enough of them.
-
-    Without `test` there is no test part. DataError where nothing is left to validate with.
-    """
+def hold_out_some(rows: Rows, *, valid: float, where: str) -> Parts:
+    """Split as `hold_out` without a test part, but hold out one source at least; DataError where there is only one."""
     drawn = hashes(rows.sources)
     sources = np.unique(drawn)
     if len(sources) < 2:
         raise DataError(f"{where}: holds one source only, so none can be held out; set `dataset.valid`")
-    tests = min(max(int((sources < test).sum()), int(test > 0)), len(sources) - 2)
-    valids = max(int(((sources >= test) & (sources < test + valid)).sum()), 1)
-    valids = min(valids, len(sources) - 1 - tests)
-    edges = np.append(sources, 1.0)
-    is_test = drawn < edges[tests]
-    is_valid = ~is_test & (drawn < edges[tests + valids])
-    return Parts(
-        train=rows.take(~(is_test | is_valid)), valid=rows.take(is_valid), test=rows.take(is_test) if tests else None
-    )
+    count = min(max(int((sources < valid).sum()), 1), len(sources) - 1)
+    is_valid = drawn <= sources[count - 1]
+    return Parts(train=rows.take(~is_valid), valid=rows.take(is_valid), test=None)
 
 
 def limited(rows: Rows, limit: int, *, by_source: bool = False) -> Rows:

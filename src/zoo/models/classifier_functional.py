@@ -43,7 +43,7 @@ class ClassifierFunctional(nn.Module):
         hidden_size: int = 128,
         num_layers: int = 1,
         nhead: int = 4,
-        kernel_sizes: Sequence[int] = (3, 4, 5),
+        kernel_sizes: Sequence[int] = (1, 2, 3),
         bidirectional: bool = True,
         dropout: float = 0.5,
         word_dropout: float = 0.0,
