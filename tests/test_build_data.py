@@ -347,3 +347,12 @@ def test_cmudict_is_ready_with_letters_and_phones() -> None:
     test = paired(data.test)
     assert len(test.sources) == len(set(test.source_texts)) == len(test.references)
     assert max(map(len, test.references)) > 1
+
+
+def test_bleu_sees_references_as_they_stand_in_the_file(tmp_path: Path) -> None:
+    path = write(tmp_path, "t.tsv", PAIRS)
+    valid = write(tmp_path, "v.tsv", "x\tA dog, Runs.\nx\ta dog , runs .\n")
+    config = pairs(path, valid=valid, tgt_tokenizer=Tokenizer.word)
+    corpus = paired(build_data(config).valid)
+    assert corpus.references == [["a dog , runs ."]]
+    assert corpus.raw_references == [["A dog, Runs."]]

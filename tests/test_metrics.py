@@ -174,3 +174,10 @@ def test_main_metrics_are_known() -> None:
 def test_distances_take_long_sequences() -> None:
     long = [str(i) for i in range(3000)]
     assert sequence_metrics([long[1:]], [[long]])["token_error_rate"] == pytest.approx(1 / 3000)
+
+
+def test_lower_case_outputs_are_scored_without_case_and_the_signature_says_so() -> None:
+    scores = translation_metrics(["a dog , runs in here ."], [["A dog, Runs in here."]], lowercase=True)
+    assert scores["bleu"] == pytest.approx(100)
+    assert "case:lc" in scores["bleu_signature"]
+    assert translation_metrics(["a dog , runs in here ."], [["A dog, Runs in here."]])["bleu"] < 100

@@ -154,7 +154,8 @@ def _rates(
     )
     if bleu:
         order = np.argsort(rows)
-        rates |= translation_metrics([texts[i] for i in order], [references[i] for i in order], tokenize=bleu)
+        raw = [corpus.raw_references[rows[i]] for i in order]
+        rates |= translation_metrics([texts[i] for i in order], raw, tokenize=bleu, lowercase=codec.lowers_case)
     if samples is not None:
         spread = np.linspace(0, len(rows) - 1, min(8, len(rows))).astype(int)
         samples += [(corpus.source_texts[rows[i]], texts[i], " | ".join(references[i])) for i in spread]

@@ -66,10 +66,11 @@ def _nearest(hypothesis: Tokens, references: Sequence[Tokens]) -> tuple[int, int
 
 
 def translation_metrics(hypotheses: Sequence[str], references: Sequence[Sequence[str]], *,
-                        tokenize: str = "13a") -> dict[str, Any]:  # fmt: skip
+                        tokenize: str = "13a", lowercase: bool = False) -> dict[str, Any]:  # fmt: skip
     """Return sacreBLEU's corpus `bleu` and `chrf` (Post 2018) and the signatures that say how they were computed.
 
-    `tokenize` is sacreBLEU's name for the tokenizer of BLEU. Sources may differ in their number of references.
+    `tokenize` is sacreBLEU's name for the tokenizer of BLEU; `lowercase` compares without regard to case, and the
+    signatures say so. Sources may differ in their number of references.
     """
     from sacrebleu.metrics.bleu import BLEU
     from sacrebleu.metrics.chrf import CHRF
@@ -78,7 +79,8 @@ def translation_metrics(hypotheses: Sequence[str], references: Sequence[Sequence
     references = [texts or [""] for texts in references]
     most = max(len(texts) for texts in references)
     streams: Any = [[texts[i] if i < len(texts) else None for texts in references] for i in range(most)]
-    bleu, chrf = BLEU(tokenize=tokenize, force=True), CHRF()  # force: no warning about text that looks tokenized
+    # force: no warning about text that looks tokenized
+    bleu, chrf = BLEU(tokenize=tokenize, lowercase=lowercase, force=True), CHRF(lowercase=lowercase)
     scores = {
         "bleu": bleu.corpus_score(hypotheses, streams).score,
         "chrf": chrf.corpus_score(hypotheses, streams).score,

@@ -256,16 +256,17 @@ def _pair_corpus(rows: Rows, coding: Coding, longest: int, split: str, notes: Co
     notes[f"{split}_cut"] += int((src.lengths > longest).sum())
     notes[f"{split}_targets_cut"] += int((tgt.lengths > longest).sum())
     first: dict[str, int] = {}
-    references: dict[str, dict[str, None]] = {}
+    references: dict[str, dict[str, str]] = {}  # of each source, from a target as a model would write it to the target
     for i, (source, target, bad) in enumerate(zip(*rows, empty.tolist(), strict=True)):
         first.setdefault(source, i)
         found = references.setdefault(source, {})
         if not bad:
-            found[codecs["tgt"].canonical(target)] = None
+            found.setdefault(codecs["tgt"].canonical(target), target)
     src = src.cut(longest)
     return PairCorpus(
         src=src, tgt=tgt.cut(longest), sources=src.take(np.fromiter(first.values(), dtype=np.int64)),
         source_texts=list(first), references=[list(texts) or [""] for texts in references.values()],
+        raw_references=[list(texts.values()) or [""] for texts in references.values()],
     )  # fmt: skip
 
 

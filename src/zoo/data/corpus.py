@@ -84,14 +84,16 @@ class PairCorpus:
     """Source and target sequences; `src` and `tgt` hold neither start nor end symbols, batches add them.
 
     For evaluation `sources` holds each source once, in first-seen order, `source_texts` its text, and `references` all
-    targets of that source as text. A row with an empty side gives no reference; a source without any has `[""]`,
-    which no output equals by the rules of `zoo.metrics`. The three are empty where the corpus is for training.
+    targets of that source as a model would write them; `raw_references` are the same as they stand in the data, for
+    BLEU. A row with an empty side gives no reference; a source without any has `[""]`, which no output equals by the
+    rules of `zoo.metrics`. All of these are empty where the corpus is for training.
     """
 
     src: Sequences
     tgt: Sequences
     sources: Sequences = field(default_factory=lambda: Sequences.from_lists([]))
     references: list[list[str]] = field(default_factory=list)
+    raw_references: list[list[str]] = field(default_factory=list)
     source_texts: list[str] = field(default_factory=list)
     resample: Resample | None = None
 

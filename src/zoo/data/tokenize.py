@@ -121,6 +121,11 @@ class Codec:
     def normalize(self, text: str) -> str:
         return normalize(text, lowercase=self.lowercase)
 
+    @property
+    def lowers_case(self) -> bool:
+        """Whether outputs are in lower case whatever the data are."""
+        return self.lowercase or self.tokenizer.name == Kind.word
+
     def split(self, text: str) -> list[str]:
         """Return the tokens of a text, known to the vocabulary or not."""
         return self.tokenizer.split(self.normalize(text))

@@ -26,8 +26,8 @@ def _mask_on(lengths: Tensor, time: int, device: torch.device) -> Tensor:
 class TokenEmbedding(nn.Module):
     """Look up token vectors, optionally times sqrt(dim) (Vaswani et al., 2017, 3.4).
 
-    The vector of the padding (id 0) is zero and stays so. With tokens of any shape, the result has one more
-    dimension, in the dtype of autocast where that is on.
+    The vector of the padding (id 0) is zero at first and gets no gradient from being looked up. With tokens of any
+    shape, the result has one more dimension, in the dtype of autocast where that is on.
     """
 
     def __init__(self, vocab_size: int, dim: int, *, scaled: bool = False) -> None:
