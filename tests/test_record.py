@@ -147,6 +147,7 @@ def test_samples_are_a_table_with_all_references(tmp_path: Path) -> None:
 
 @settings(deadline=None)
 @given(st.lists(st.text(st.characters(codec=None), max_size=12), min_size=3, max_size=3))
+@example(["\ufffe", "\ufdd0", "\U0001ffff"])
 @example(["a\nb", "| --- |", "```\ncode"])
 @example(["<script>x</script>", "[a](http://b)", "![i](j) &amp; &#1;"])
 @example(["  two  spaces ", "\t\x00\x7f\x85\ud800", "1. *a* _b_ ~~c~~ \\| \u2028"])

@@ -37,7 +37,8 @@ def visible(char: str) -> str:
         return chr(0x2400 + code)
     if code == 0x7F:
         return "\u2421"
-    return "\ufffd" if 0x80 <= code < 0xA0 or 0xD800 <= code < 0xE000 else char
+    nothing = 0xFDD0 <= code <= 0xFDEF or code & 0xFFFE == 0xFFFE  # Unicode's noncharacters, which HTML drops
+    return "\ufffd" if nothing or 0x80 <= code < 0xA0 or 0xD800 <= code < 0xE000 else char
 
 
 def tag_of(name: str) -> str:
