@@ -409,6 +409,12 @@ def test_resume_takes_the_runs_config_with_typed_overrides_on_top(saved: Path, t
     assert load_config(saved / "config.yaml").epochs == 3
 
 
+def test_another_scheduler_brings_its_values_to_a_run_that_goes_on(saved: Path, trained: list[TrainConfig]) -> None:
+    run(["train", f"resume={saved}", "scheduler=noam"])
+    run(["train", f"resume={saved}", "scheduler=noam", "optimizer.lr=0.5"])
+    assert [config.optimizer.lr for config in trained] == [1.0, 0.5]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -242,6 +242,7 @@ def test_a_damaged_newest_checkpoint_is_named_and_the_run_goes_on_from_the_one_b
     newest.write_bytes(newest.read_bytes()[:-7])
     train(whole(toy, run_dir="damaged", resume=True))
     assert f"{newest.name}: not a readable checkpoint" in capsys.readouterr().err
+    assert f"{newest.name}: not a readable checkpoint" in Path("damaged/train.log").read_text()
     assert story("damaged") == story(expected)
 
 
@@ -392,6 +393,39 @@ def test_the_state_of_another_optimizer_is_refused(here: Path, toy: Toy) -> None
         train(config)
 
 
+def test_another_seed_or_metric_is_refused_naming_both(here: Path, toy: Toy) -> None:
+    train(toy(run_dir="run", monitor="loss"))
+    for changes, message in (
+        ({"seed": 4}, "`seed` is 4, but the checkpoint was made with"),
+        ({"monitor": "accuracy"}, "`monitor` is accuracy, but the checkpoint was made with loss"),
+        ({"direction": "max"}, "`direction` is max, but the checkpoint was made with min"),
+    ):
+        with pytest.raises(CheckpointError, match=message):
+            train(toy(**{"run_dir": "run", "resume": True, "epochs": 3, "monitor": "loss", **changes}))
+
+
+def test_batches_change_between_epochs_alone(here: Path, toy: Toy) -> None:
+    steps = train(toy(run_dir="whole", epochs=1))["steps"]
+    train(toy(run_dir="part", max_steps=steps - 1))
+    for option, value in (("batch_tokens", 24), ("accumulate", 3)):
+        changes = {"resume": True, option: value}
+        with pytest.raises(CheckpointError, match=rf"within an epoch\): `{option}` is {value}, but"):
+            train(toy(run_dir="part", **changes))
+    train(toy(run_dir="whole", resume=True, batch_tokens=24, accumulate=3))
+    for path in list_checkpoints(Path("whole/checkpoints")):
+        saved = load_checkpoint(path)
+        saved.state.pop("bad_epochs")
+        save_checkpoint(path, saved.tensors, saved.state)
+    with pytest.raises(CheckpointError, match="holds no 'bad_epochs'"):
+        train(toy(run_dir="whole", resume=True, batch_tokens=24, accumulate=3, epochs=3))
+
+
+def test_another_scheduler_starts_afresh_in_a_run_that_goes_on(here: Path, toy: Toy) -> None:
+    train(toy(run_dir="run", epochs=1))
+    train(toy(run_dir="run", resume=True, epochs=2, scheduler=PlateauConfig()))
+    assert train(toy(run_dir="run", resume=True, epochs=3))["epochs"] == 3
+
+
 def test_a_checkpoint_of_another_layout_is_refused(here: Path, toy: Toy) -> None:
     train(toy(run_dir="run"))
     for path in list_checkpoints(Path("run/checkpoints")):
@@ -442,10 +476,12 @@ def test_a_directory_that_cannot_be_made_is_a_storage_error(here: Path, toy: Toy
         train(toy())
 
 
-def test_a_run_that_diverges_says_where(here: Path, toy: Toy) -> None:
+def test_a_run_that_diverges_says_where(here: Path, toy: Toy, capsys: pytest.CaptureFixture[str]) -> None:
     config = toy(clip=0.0, epochs=30, run_dir="run", model=TINY, optimizer=SGDConfig(lr=1e30))
-    with pytest.raises(DivergenceError, match=r"is no longer finite (at step \d+|after epoch \d+)"):
+    with pytest.raises(DivergenceError, match=r"is no longer finite (at step \d+|after epoch \d+)") as caught:
         train(config)
+    assert f"error: {caught.value}\n" in Path("run/train.log").read_text()
+    assert str(caught.value) not in capsys.readouterr().err
 
 
 def test_each_metric_can_pick_the_best_epoch_in_either_direction(here: Path, toy: Toy) -> None:
@@ -499,6 +535,25 @@ def test_predictions_keep_the_order_one_for_each_text(here: Path, toy: Toy) -> N
         run.predict(texts, beam=2, nbest=3)
 
 
+def test_a_run_on_own_files_is_evaluated_from_another_directory(
+    here: Path, toy: Toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [f"{a}{b}" for a in "abc" for b in "abc"]
+    (here / "src.txt").write_text("".join(f"{row}\n" for row in rows))
+    (here / "rows.tsv").write_text("".join(f"{row}\t{row}\n" for row in rows))
+
+    def dataset() -> PairsConfig:
+        return PairsConfig(train=["src.txt", "src.txt"], valid="rows.tsv", test="rows.tsv")
+
+    results = train(toy(dataset=dataset(), run_dir="run"))
+    assert train(toy(dataset=dataset(), run_dir="run", resume=True))["already_finished"]
+    (here / "elsewhere").mkdir()
+    monkeypatch.chdir(here / "elsewhere")
+    assert open_run(here / results["run_dir"]).evaluate("test") == results["test"]
+    saved: Any = load_config(here / results["run_dir"] / "config.yaml").dataset
+    assert (saved.train, saved.valid) == ([str(here / "src.txt")] * 2, str(here / "rows.tsv"))
+
+
 def test_predicted_labels_come_with_the_probability_of_each(here: Path, toy: Toy) -> None:
     run = open_run(train(toy(model=BAG, dataset=PARITY))["run_dir"])
     found = run.predict(["abca", "", "b", "zzz"])
@@ -527,6 +582,22 @@ def test_attention_can_be_drawn(here: Path, toy: Toy, model: Any) -> None:
     assert weights.sum(1) == pytest.approx(1, rel=1e-4)
     run.draw_attention("abca", here / "out.png")
     assert (here / "out.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_attention_is_drawn_of_a_source_that_is_too_long_or_unknown(here: Path, toy: Toy) -> None:
+    run = open_run(train(toy(epochs=1, model=TINY))["run_dir"])
+    longest = run.config.model.max_length
+    weights, src, tgt = run.attention("!" + "a" * (longest + 9))
+    assert (weights.shape, len(src), src[0]) == ((len(tgt), len(src)), longest + 1, "?")
+
+
+def test_a_picture_that_fails_does_not_end_a_training(here: Path, toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: Any) -> None:
+        raise RuntimeError("no ink")
+
+    monkeypatch.setattr(train_module, "attention_of", fail)
+    run = Path(train(toy(epochs=1, model=TINY))["run_dir"])
+    assert "the attention picture was left out (no ink)" in (run / "train.log").read_text()
 
 
 def test_a_model_without_attention_says_so(here: Path, toy: Toy) -> None:

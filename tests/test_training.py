@@ -241,7 +241,7 @@ def test_after_step_ends_the_epoch_and_the_next_call_goes_on_there() -> None:
         return report.step == 2
 
     training(1, parts, batches, batches, optimizer=optimizer, state=state, after_step=stop_after_two)
-    assert (seen, state.batch, state.step, state.stopped) == ([1, 2], 2, 2, True)
+    assert (seen, state.batch, state.step) == ([1, 2], 2, 2)
     result = training(1, parts, batches, batches, optimizer=optimizer, state=state)
     assert (state.batch, state.step) == (4, 4)
     assert result == expected
@@ -370,11 +370,46 @@ def test_too_many_gradients_in_a_row_that_are_not_finite_raise() -> None:
     count = SKIP_BUDGET + 3
     batches, state = text_batches(*[2] * count), LoopState()
     model = Spoiler(gradient=(1, *range(3, count + 1)))
-    before = weights(model)
+    before, seen = weights(model), []
     with pytest.raises(DivergenceError, match=rf"the gradient is no longer finite at step {count} "):
-        training(1, model, batches, [], optimizer=sgd(model, lr=0.0), state=state)
+        training(1, model, batches, [], optimizer=sgd(model), state=state,
+                 after_step=lambda report, state: seen.append(weights(model)))  # fmt: skip
     assert state.skipped == SKIP_BUDGET + 2
-    assert same(weights(model), before)
+    assert same(weights(model), seen[1])  # after the one good step
+    assert not same(weights(model), before)
+
+
+def test_a_scale_that_has_fallen_to_one_is_not_what_spoils_the_gradient() -> None:
+    count = SKIP_BUDGET + 4
+    model, state = Spoiler(gradient=tuple(range(1, count + 1))), LoopState()
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**12)
+    with pytest.raises(DivergenceError, match=r"gradient .* at step 13 .*; lower optimizer\.lr$"):
+        training(1, model, text_batches(*[2] * count), [], optimizer=sgd(model), state=state, scaler=scaler, clip=1.0)
+    assert state.skipped_in_a_row == 13
+
+
+def test_what_the_caller_left_in_the_gradients_has_no_part_in_a_step() -> None:
+    models = [classifier(), classifier()]
+    for parameter in models[0].parameters():
+        parameter.grad = torch.ones_like(parameter)
+    for model in models:
+        training(1, model, text_batches(3), [], optimizer=sgd(model), device="cpu")
+    assert same(weights(models[0]), weights(models[1]))
+
+
+def test_an_unknown_precision_is_refused() -> None:
+    model = classifier()
+    with pytest.raises(ValueError, match="unknown precision 'fp61'; did you mean 'fp16'"):
+        training(1, model, text_batches(2), [], optimizer=sgd(model), precision="fp61")
+
+
+def test_half_precision_makes_a_scaler_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[bool] = []
+    scaler = torch.amp.GradScaler
+    monkeypatch.setattr(torch.amp, "GradScaler", lambda *a, enabled: made.append(enabled) or scaler(*a, enabled=False))
+    for precision in ("fp32", "fp16"):
+        training(1, classifier(), [], [], optimizer=sgd(classifier()), precision=precision)
+    assert made == [False, True]
 
 
 # ---- everything learns

@@ -14,8 +14,8 @@ from tqdm import tqdm
 
 from zoo.data.batch import IGNORE
 from zoo.data.torchtext_data import adapt
-from zoo.errors import DivergenceError
-from zoo.evaluation import autocast, validate
+from zoo.errors import DivergenceError, unknown
+from zoo.evaluation import DTYPES, autocast, validate
 from zoo.loss import correct_count, summed_loss
 from zoo.optim import set_rate
 from zoo.optim.ema import EMA
@@ -54,7 +54,6 @@ class LoopState:
     seconds: float = 0.0
     skipped: int = 0
     skipped_in_a_row: int = 0
-    stopped: bool = False
     totals: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])  # loss sum, targets, correct targets
 
     def begin(self, epoch: int) -> None:
@@ -94,7 +93,7 @@ def training(
     schedule: Callable[[LoopState], float] | None = None,
     clip: float = 0.0,
     accumulate: int = 1,
-    device: torch.device | None = None,
+    device: torch.device | str | None = None,
     precision: str = "fp32",
     scaler: "torch.amp.GradScaler | None" = None,
     ema: EMA | None = None,
@@ -105,17 +104,21 @@ def training(
 
     Each loader yields batches of the zoo, or is a plain torchtext iterator. `criterion(logits, targets)` returns the
     summed loss and its count of targets; `schedule(state)` returns the learning rate of the next step, where None
-    leaves the optimizer's own; `after_step` ends the epoch when it returns True. `precision` is fp32, bf16 or fp16.
+    leaves the optimizer's own; `after_step` ends the epoch when it returns True. `precision` is fp32, bf16 or fp16,
+    the last with a GradScaler of its own where none is given (one that lives over all epochs is better).
     Losses are divided by the targets of all `accumulate` batches together, so that no figure depends on how batches
     were cut. Raises DivergenceError, with the weights as before the step, when the loss is no longer finite.
     """
-    device = device or next(model.parameters()).device
+    if precision not in ("fp32", *DTYPES):
+        raise ValueError(unknown("precision", precision, ["fp32", *DTYPES]))
+    device = torch.device(device or next(model.parameters()).device)
     state = state if state is not None else LoopState()
     state.begin(epoch)
     loader = adapt(trainloader, model)
     step = _Step(model, optimizer, criterion, label_smoothing, clip, device, precision, scaler, ema)
     watch = Stopwatch(state)
     model.train()
+    optimizer.zero_grad(set_to_none=True)  # what the caller left there
     with _bar(f"epoch {epoch}", loader, state.batch) as bar:
         for group in _grouped(_remaining(loader, state.batch), accumulate):
             if schedule is not None:
@@ -128,7 +131,6 @@ def training(
             show(bar, loss=loss, tokens_per_second=report.tokens_per_second)
             bar.update(len(group))
             if after_step is not None and after_step(report, state):
-                state.stopped = True
                 break
     with ema.applied() if ema is not None else nullcontext():
         valid_loss, valid_accuracy = validate(model, adapt(validloader, model), device=device, precision=precision,
@@ -157,7 +159,7 @@ class _Step:
         self.criterion = criterion
         self.extra = {"label_smoothing": label_smoothing} if label_smoothing else {}
         self.max_norm = clip if clip > 0 else math.inf
-        self.scaler = scaler or torch.amp.GradScaler(device.type, enabled=False)
+        self.scaler = scaler or torch.amp.GradScaler(device.type, enabled=precision == "fp16")
         self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
 
     def __call__(self, group: list[Any], state: LoopState) -> tuple[float, float]:
@@ -198,13 +200,15 @@ class _Step:
             return
         state.skipped += 1
         state.skipped_in_a_row += 1
-        scaled_too_far = self.scaler.is_enabled() and math.isfinite(loss)
+        # A scale that is too large is halved at each skipped step; one of 1 scales nothing that could be too far.
+        scaled_too_far = self.scaler.is_enabled() and self.scaler.get_scale() > 1
         if not math.isfinite(loss) or (state.skipped_in_a_row > SKIP_BUDGET and not scaled_too_far):
             lr = self.optimizer.param_groups[0]["lr"]
             what = "loss" if not math.isfinite(loss) else "gradient"
+            advice = " or set clip=1" if math.isinf(self.max_norm) else ""
             raise DivergenceError(
                 f"the {what} is no longer finite at step {state.step} (epoch {state.epoch}, batch {state.batch}, "
-                f"learning rate {lr:.3g}); lower optimizer.lr or set clip=1"
+                f"learning rate {lr:.3g}); lower optimizer.lr{advice}"
             )
 
 

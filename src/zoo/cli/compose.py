@@ -82,7 +82,7 @@ def compose(chosen: Mapping[str, str | None]) -> dict[str, Any]:
         data[group] = part(group, str(chosen[group]))
     for group, name in chosen.items():
         if name is not None:
-            _lay_over(data, read(group, name).values, f"{group}={name}", chosen)
+            lay_over(data, read(group, name).values, f"{group}={name}", chosen)
     return dict(data)
 
 
@@ -91,7 +91,8 @@ def part(group: str, name: str) -> dict[str, Any]:
     return dict(to_dict(GROUPS[group][name](name=name)))
 
 
-def _lay_over(data: dict[str, Any], values: dict[str, Any], source: str, chosen: Mapping[str, str | None]) -> None:
+def lay_over(data: dict[str, Any], values: dict[str, Any], source: str, chosen: Mapping[str, str | None]) -> None:
+    """Put the values of the choice `source` over those in `data`; ConfigError where the choices do not fit."""
     for key, value in values.items():
         if not isinstance(value, dict):
             data[key] = value

@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, Union, get_args, get_origin, get_type_hints
 
-from zoo.cli.compose import ALL_GROUPS, FREE_GROUPS, compose, names, part, read, select
+from zoo.cli.compose import ALL_GROUPS, FREE_GROUPS, compose, lay_over, names, part, read, select
 from zoo.config import GROUPS, TrainConfig, from_dict, load_config, to_dict
 from zoo.errors import ConfigError, unknown
 
@@ -258,5 +258,6 @@ def _keep_or_replace(data: dict[str, Any], group: str, name: str) -> None:
         return
     if group != "scheduler":
         raise ConfigError(f"`{group}={name}` cannot change a run that is resumed; start a new one without `resume`")
-    read(group, name)
+    values = read(group, name).values
     data[group] = part(group, name)
+    lay_over(data, values, f"{group}={name}", {key: data[key]["name"] for key in GROUPS})

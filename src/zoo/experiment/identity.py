@@ -34,14 +34,32 @@ def check_digests(saved: Any, own: dict[str, str], where: str) -> None:
 
 
 def check_same(saved: TrainConfig, config: TrainConfig, where: str) -> None:
-    """Raise CheckpointError where a checkpoint's model or optimizer is another one."""
+    """Raise CheckpointError where a checkpoint's model, optimizer or seed is another one."""
     old, new = to_dict(saved), to_dict(config)
     pairs = [(f"model.{key}", old["model"].get(key), value) for key, value in new["model"].items()]
     pairs = [pair for pair in pairs if pair[0] not in ("model.dropout", "model.word_dropout", "model.teacher_forcing")]
     pairs += [
         ("optimizer.name", old["optimizer"]["name"], new["optimizer"]["name"]),
         ("ema", bool(old["ema"]), bool(new["ema"])),
+        ("seed", old["seed"], new["seed"]),
     ]
+    _refuse(pairs, where)
+
+
+def check_batches(saved: TrainConfig, config: TrainConfig, where: str) -> None:
+    """Raise CheckpointError where an epoch that is under way would be cut otherwise, and skip or repeat rows."""
+    old, new = flat_options(saved), flat_options(config)
+    keys = ("batch_tokens", "dataset.batch_size", "accumulate")
+    _refuse([(key, old.get(key), new.get(key)) for key in keys], f"{where} (which stands within an epoch)")
+
+
+def check_metric(saved: dict[str, Any], monitor: str, direction: str, where: str) -> None:
+    """Raise CheckpointError where the best epoch so far was picked by another metric, or the other way round."""
+    _refuse([("monitor", saved["monitor"], monitor), ("direction", saved["direction"], direction)], where)
+
+
+def _refuse(pairs: list[tuple[str, Any, Any]], where: str) -> None:
+    """Raise CheckpointError for the first (option, value then, value now) that differs."""
     for key, before, now in pairs:
         if before != now:
             raise CheckpointError(

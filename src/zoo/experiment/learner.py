@@ -69,6 +69,7 @@ class Learner:
             "loop": self.state.to_dict(),
             "optimizer": rest,
             "random": python,
+            "scheduler": self.config.scheduler.name,
             "schedule": self.schedule.state_dict(),
             "scaler": self.scaler.state_dict(),
             "ema_updates": self.ema.updates if self.ema is not None else 0,
@@ -90,9 +91,10 @@ class Learner:
         load_optimizer(self.optimizer, saved.part("optimizer"), values["optimizer"])
         if self.ema is not None:
             self.ema.load(saved.part("ema"), values["ema_updates"])
-        self.schedule.load_state_dict(values["schedule"])
+        schedule = values["schedule"]
+        if values["scheduler"] == self.config.scheduler.name:  # another one starts afresh
+            self.schedule.load_state_dict(schedule)
         if self.scaler.is_enabled() and values["scaler"]:
             self.scaler.load_state_dict(values["scaler"])
         self.state = LoopState(**values["loop"])
-        self.state.stopped = False
         restore_random_states(saved.part("random"), values["random"])

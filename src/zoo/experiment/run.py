@@ -14,7 +14,7 @@ from zoo.data import Coding, load_codecs, read_split
 from zoo.data.corpus import PairCorpus, Sequences, TextCorpus
 from zoo.data.vocab import BOS, EOS
 from zoo.errors import ConfigError
-from zoo.evaluation import Decoding, Setting, decode, evaluate, probabilities
+from zoo.evaluation import Decoding, Setting, autocast, decode, evaluate, probabilities, search
 from zoo.experiment.directory import RunDirectory, run_path
 from zoo.experiment.machine import choose_device, choose_precision
 from zoo.models import build_model
@@ -57,22 +57,22 @@ def setting_of(config: TrainConfig, coding: Coding, device: torch.device, precis
 
 
 def attention_of(
-    model: Any, coding: Coding, device: torch.device, source: str, output: str
+    model: Any, coding: Coding, setting: Setting, source: str, max_length: int
 ) -> tuple["np.ndarray[Any, np.dtype[Any]]", list[str], list[str]]:
-    """Return the attention of an output over its source, (output time, source time), and the tokens of both.
+    """Return the attention of the model's output over `source`, (output time, source time), and the tokens of both.
 
-    The end symbols, which the model reads and writes too, are shown as a dot in a circle.
+    The source is cut to `max_length`. The end symbols, which the model reads and writes too, are shown as a dot in a
+    circle, unknown tokens as a question mark.
     """
-    src, tgt = coding.codecs["src"], coding.codecs["tgt"]
-    src_ids, tgt_ids = [*src.encode(source), EOS], tgt.encode(output)
+    src, tgt = coding.codecs["src"].vocab, coding.codecs["tgt"].vocab
+    src_ids = coding.codecs["src"].encode(source)[:max_length]
+    inputs = torch.tensor([[*src_ids, EOS]], device=setting.device), torch.tensor([len(src_ids) + 1])
     model.eval()
-    with torch.no_grad():
-        weights = model.align(
-            torch.tensor([src_ids], device=device),
-            torch.tensor([len(src_ids)]),
-            torch.tensor([[BOS, *tgt_ids]], device=device),
-        )
-    return weights[0].float().cpu().numpy(), [*src.split(source), "⊙"], [*tgt.split(output), "⊙"]
+    with torch.no_grad(), autocast(setting.device, setting.precision):
+        ids = search(model, *inputs, setting.decoding)[0][0].ids
+        weights = model.align(*inputs, torch.tensor([[BOS, *ids]], device=setting.device))
+    labels = [[*(vocab.token(one) or "?" for one in found), "⊙"] for vocab, found in ((src, src_ids), (tgt, ids))]
+    return weights[0].float().cpu().numpy(), labels[0], labels[1]
 
 
 def open_run(name: str | Path, *, device: str = "auto") -> "Run":
@@ -147,8 +147,7 @@ class Run:
         """Return the attention of the output for `text`, (output time, source time), and the tokens of both."""
         if not hasattr(self.model, "align") or getattr(self.config.model, "attention", "") == "none":
             raise ConfigError(f"model={self.config.model.name} of this run has no attention over a source to draw")
-        output: Output = self.predict([text])[0]
-        return attention_of(self.model, self.coding, self.device, text, output.text)
+        return attention_of(self.model, self.coding, self.setting, text, self.config.model.max_length)
 
     def draw_attention(self, text: str, path: Path) -> None:
         """Write a picture of the attention of the output for `text` as a PNG file."""

@@ -19,10 +19,17 @@ from zoo.config import Direction, Task, TorchtextConfig, TrainConfig, load_confi
 from zoo.data import Loader, build_data, describe_notes, save_codecs
 from zoo.data.corpus import PairCorpus, TextCorpus
 from zoo.data.torchtext_data import build_iterator
-from zoo.errors import ConfigError, DivergenceError, unknown
+from zoo.errors import CheckpointError, ConfigError, DivergenceError, ZooError, unknown
 from zoo.evaluation import evaluate, evaluate_labels, evaluate_outputs
 from zoo.experiment.directory import RunDirectory, choose_directory, lock
-from zoo.experiment.identity import check_digests, check_nothing_changed, check_same, digests_of
+from zoo.experiment.identity import (
+    check_batches,
+    check_digests,
+    check_metric,
+    check_nothing_changed,
+    check_same,
+    digests_of,
+)
 from zoo.experiment.learner import Learner
 from zoo.experiment.machine import choose_device, choose_precision, seed_all
 from zoo.experiment.run import attention_of, bleu_of, setting_of
@@ -61,7 +68,7 @@ class Session:
     def __init__(self, config: TrainConfig, run: RunDirectory, device: torch.device) -> None:
         self.config, self.run_dir, self.device = config, run, device
         self.precision = choose_precision(config.precision, device)
-        self.monitor, self.lower_is_better = _monitored(config)
+        self.monitor, self.direction = _monitored(config)
         seed_all(config.seed)
         self.data = build_data(config)
         self.digests = digests_of(self.data)
@@ -78,6 +85,7 @@ class Session:
         self.measured = True  # whether all steps so far have been validated
         self.saved_step = 0
         self.interruption = Interruption()
+        self.warnings: list[str] = []  # from before there is a recorder
         self.recorder: Recorder
 
     def _loader(self, corpus: PairCorpus | TextCorpus, *, train: bool) -> Any:
@@ -95,6 +103,7 @@ class Session:
 
     def run(self) -> dict[str, Any]:
         """Train to the end, evaluate the best epoch, and return the results."""
+        _make_absolute(self.config)
         begun, resume = self.run_dir.begun, bool(self.config.resume)
         if self.run_dir.resumable:
             self._restore()
@@ -112,6 +121,9 @@ class Session:
                 while not self._over():
                     self._epoch(self.learner.state.epoch + (self.measured and self._whole()))
                 return self._finish()
+        except ZooError as error:  # the command line prints it
+            self.recorder.log(f"error: {error}")
+            raise
         except (KeyboardInterrupt, SystemExit):
             self.recorder.note(self._last_words())
             raise
@@ -133,6 +145,8 @@ class Session:
         name = f"{config.model.name} on {config.dataset.name}"
         size = f"{count_parameters(self.learner.model):,} parameters, {len(self.data.train):,} training rows"
         note(f"{name}: {size}; {self.device.type} {self.precision}, {torch.get_num_threads()} threads")
+        for line in self.warnings:
+            self.recorder.log(f"warning: {line}")
         if self.learner.state.step:
             note(f"resumed {self.run_dir.path} at step {self.learner.state.step}")
         elif resume:
@@ -256,9 +270,13 @@ class Session:
         model = self.learner.model
         if not samples or not hasattr(model, "align") or getattr(self.config.model, "attention", "") == "none":
             return
-        source, output, _ = samples[len(samples) // 2]
-        weights, src_tokens, tgt_tokens = attention_of(model, self.data.coding, self.device, source, output)
-        self.recorder.attention(self.learner.state.step, source, weights, src_tokens, tgt_tokens)
+        source = samples[len(samples) // 2][0]
+        setting = self.setting._replace(decoding=self.setting.decoding._replace(width=1))
+        try:
+            drawn = attention_of(model, self.data.coding, setting, source, self.config.model.max_length)
+            self.recorder.attention(self.learner.state.step, source, *drawn)
+        except Exception as error:  # a picture is not worth a training
+            self.recorder.note(f"warning: the attention picture was left out ({error})")
 
     def _keep_best(self, epoch: int, values: dict[str, float], *, whole: bool) -> None:
         value, loss = values[f"valid_{self.monitor}"], values["valid_loss"]
@@ -274,13 +292,21 @@ class Session:
 
     def _rank(self, value: float, loss: float) -> tuple[float, float]:
         """Return what is smaller for the better epoch; of equal values, as at first, the lower loss is."""
-        return value if self.lower_is_better else -value, loss
+        return value if self.direction == "min" else -value, loss
 
     # ---- saving, stopping, restoring
 
     def _save(self) -> None:
         tensors, values = self.learner.capture()
-        kept = {"best": self.best, "bad_epochs": self.bad_epochs, "measured": self.measured, "digests": self.digests}
+        kept = {
+            "best": self.best,
+            "bad_epochs": self.bad_epochs,
+            "measured": self.measured,
+            "whole": self._whole(),
+            "monitor": self.monitor,
+            "direction": self.direction,
+            "digests": self.digests,
+        }
         save_checkpoint(step_path(self.run_dir.checkpoints, self.learner.state.step), tensors, {**values, **kept})
         self.saved_step = self.learner.state.step
         prune(self.run_dir.checkpoints, keep=KEEP)
@@ -288,14 +314,24 @@ class Session:
     def _restore(self) -> None:
         """Put everything where the newest intact checkpoint left it."""
         source = str(self.run_dir.checkpoints)
-        check_same(load_config(self.run_dir.config), self.config, str(self.run_dir.path))
-        saved = load_newest(self.run_dir.checkpoints, warn=warn)
+        before, where = load_config(self.run_dir.config), str(self.run_dir.path)
+        check_same(before, self.config, where)
+        saved = load_newest(self.run_dir.checkpoints, warn=self._warn)
         check_digests(saved.state.get("digests"), self.digests, source)
+        try:
+            check_metric(saved.state, self.monitor, self.direction, where)
+            if not saved.state["whole"]:
+                check_batches(before, self.config, where)
+            self.best, self.bad_epochs, self.measured = (saved.state[key] for key in ("best", "bad_epochs", "measured"))
+        except KeyError as error:
+            raise CheckpointError(f"{source}: the checkpoint holds no {error}; start a new run") from error
         self.learner.restore(saved, source)
-        kept = (saved.state.get(key) for key in ("best", "bad_epochs", "measured"))
-        self.best, self.bad_epochs, self.measured = kept  # type: ignore[assignment]
         self._enter(self.learner.state.epoch)
         self.saved_step = self.learner.state.step
+
+    def _warn(self, text: str) -> None:
+        warn(text)
+        self.warnings.append(text)
 
     def _last_words(self) -> str:
         if not self.saved_step:
@@ -330,6 +366,16 @@ class Session:
         return results
 
 
+def _make_absolute(config: TrainConfig) -> None:
+    """Make the paths of the data absolute, so that the run can be used from any directory."""
+    for part in ("train", "valid", "test"):
+        paths = getattr(config.dataset, part, None)
+        if isinstance(paths, list):
+            setattr(config.dataset, part, [os.path.abspath(path) for path in paths])
+        elif paths:
+            setattr(config.dataset, part, os.path.abspath(paths))
+
+
 def warn(text: str) -> None:
     """Print a warning."""
     sys.stderr.write(f"warning: {text}\n")
@@ -354,8 +400,8 @@ def _named(result: EpochResult, measured: dict[str, float]) -> dict[str, float]:
     }
 
 
-def _monitored(config: TrainConfig) -> tuple[str, bool]:
-    """Return the metric that picks the best epoch, and whether small is good."""
+def _monitored(config: TrainConfig) -> tuple[str, str]:
+    """Return the metric that picks the best epoch, and what is good of it: min or max."""
     bleu = bool(bleu_of(config))
     task = task_of(config.dataset)
     known = ["loss", "accuracy"]
@@ -366,4 +412,4 @@ def _monitored(config: TrainConfig) -> tuple[str, bool]:
     if name not in known:
         raise ConfigError(f"`monitor`: {unknown('metric', name, ['auto', *known])}")
     direction = BETTER[name] if config.direction == Direction.auto else str(config.direction)
-    return name, direction == "min"
+    return name, direction

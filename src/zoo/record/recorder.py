@@ -93,13 +93,17 @@ class Recorder:
 
     def note(self, text: str) -> None:
         """Write a line to train.log, with the time, and to stderr, above a progress bar if there is one."""
-        line = f"{datetime.now():%Y-%m-%d %H:%M:%S} {text}\n"
-        self._guard("train.log", lambda: _append(self.run_dir / "train.log", line))
+        self.log(text)
         if self.console:
             try:
                 tqdm.write(text, file=sys.stderr)
             except (OSError, ValueError):  # nobody listens any more
                 self.console = False
+
+    def log(self, text: str) -> None:
+        """Write a line to train.log alone, with the time."""
+        line = f"{datetime.now():%Y-%m-%d %H:%M:%S} {text}\n"
+        self._guard("train.log", lambda: _append(self.run_dir / "train.log", line))
 
     def close(self) -> None:
         """Flush and close everything; more than once does no harm."""
