@@ -597,3 +597,17 @@ def test_the_shells_completion_knows_choices_and_keys() -> None:
 
     assert complete("model=tr") == ["model=transformer"]
     assert complete("max_st") == ["max_steps="]
+
+
+def test_an_empty_directory_or_a_second_one_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match="`run_dir` is empty; name a directory"):
+        run(["train", "run_dir="])
+    with pytest.raises(ConfigError, match="`resume=PATH` goes on in PATH; leave out `run_dir`"):
+        run(["train", "resume=one", "run_dir=other"])
+    assert not any(tmp_path.iterdir())
+
+
+def test_no_experiment_may_be_said(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["train", "experiment=null", "debug=null", "--cfg", "job"]) == 0
+    assert "transformer" in capsys.readouterr().out

@@ -702,3 +702,13 @@ def test_the_defaults_choose_a_device_and_a_precision_that_exist() -> None:
     if not torch.cuda.is_available():
         with pytest.raises(ConfigError, match="device=cuda, but torch finds no CUDA device here"):
             choose_device(Device.cuda)
+
+
+def test_a_refused_run_removes_what_it_made_and_nothing_else(here: Path, toy: Toy) -> None:
+    for run_dir in ("mine", "parent/new", "a/b/c"):
+        if run_dir != "a/b/c":
+            (here / run_dir).parent.mkdir(exist_ok=True)
+            (here / "mine" / "vocabulary").mkdir(parents=True, exist_ok=True)
+        with pytest.raises(ConfigError, match="monitor"):
+            train(toy(run_dir=run_dir, monitor="blue"))
+    assert sorted(str(path.relative_to(here)) for path in here.rglob("*")) == ["mine", "mine/vocabulary", "parent"]

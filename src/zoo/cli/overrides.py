@@ -233,6 +233,10 @@ def _assign(data: dict[str, Any], key: str, value: Any) -> None:
 
 def resumed(name: str, typed: dict[str, str]) -> TrainConfig:
     """Return the config of the run that `name` means, with the typed overrides laid over it."""
+    if "run_dir" in typed:
+        raise ConfigError(
+            "`resume=PATH` goes on in PATH; leave out `run_dir`, or copy the run there and resume the copy"
+        )
     path = _run_path(name)
     data = to_dict(load_config(path / "config.yaml"))
     for group in ALL_GROUPS:

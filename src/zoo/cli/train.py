@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from zoo.cli import overrides as checking
+from zoo.cli.compose import FREE_GROUPS
 from zoo.cli.overrides import Override
 from zoo.config import TrainConfig
 from zoo.errors import ConfigError, unknown
@@ -95,7 +96,8 @@ def checked(parsed: list[Override], *, complete: bool) -> list[str]:
         # A raw value (an interpolation, Hydra's own functions) is known to Hydra alone, which checks its type.
         checking.config_of(typed, complete=complete and not any(item.raw for item in parsed))
         chosen = checking.choices(typed)
-        words = words or {item.key: checking.for_hydra(item, chosen) for item in parsed}
+        kept = [item for item in parsed if not (item.key in FREE_GROUPS and item.texts == ["null"])]  # the default
+        words = words or {item.key: checking.for_hydra(item, chosen) for item in kept}
     return list(words.values())
 
 

@@ -52,6 +52,9 @@ def check(config: TrainConfig) -> None:
     _check_dataset(config.dataset)
     _check_optimizer(config.optimizer)
     _check_task(config)
+    for key in ("run_dir", "resume"):
+        if getattr(config, key) == "":
+            raise ConfigError(f"`{key}` is empty; name a directory, or leave it out")
     if not isinstance(config.resume, bool | str):
         raise ConfigError(f"`resume` must be false, true or a path, but is {config.resume!r}")
 

@@ -29,6 +29,7 @@ class RunDirectory:
         self.best = self.checkpoints / "best.safetensors"
         self.best_aside = self.checkpoints / "best-whole.safetensors"
         self.results = path / "results.json"
+        self.made: list[Path] = []  # directories that this process made, the innermost first
 
     @property
     def begun(self) -> bool:
@@ -47,6 +48,7 @@ class RunDirectory:
 
     def create(self) -> None:
         """Make the directories; StorageError where that is impossible."""
+        self.made = [*missing(self.checkpoints), *missing(self.vocabulary), *self.made]
         try:
             self.vocabulary.mkdir(parents=True, exist_ok=True)
             self.checkpoints.mkdir(exist_ok=True)
@@ -67,9 +69,8 @@ class RunDirectory:
     def discard(self) -> None:
         """Remove what `create` and `lock` made, where no run came of it and nothing else lies there."""
         (self.path / ".lock").unlink(missing_ok=True)
-        above = [self.path.parent, RUNS] if self.path.is_relative_to(RUNS) else [self.path.parent]
-        for path in (self.vocabulary, self.checkpoints, self.path, *above):
-            if path.is_dir() and not any(path.iterdir()) and path.resolve() != Path.cwd():
+        for path in sorted(set(self.made), key=lambda path: -len(path.parts)):
+            if path.is_dir() and not any(path.iterdir()):
                 path.rmdir()
 
     def read_results(self) -> dict[str, Any]:
@@ -83,6 +84,11 @@ class RunDirectory:
     def write_results(self, results: dict[str, Any]) -> None:
         """Write `results.json`, whole or not at all."""
         write_durably(self.results, (json.dumps(results, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def missing(path: Path) -> list[Path]:
+    """Return the directories that are not there of a path and those above it."""
+    return [one for one in (path, *path.parents) if not one.exists()]
 
 
 def lock(run: RunDirectory) -> int:
@@ -104,9 +110,10 @@ def lock(run: RunDirectory) -> int:
     return handle
 
 
-def new_directory(config: TrainConfig) -> Path:
+def new_directory(config: TrainConfig) -> RunDirectory:
     """Return a fresh `runs/<dataset>-<model>/<time>`, made here so that two runs of one second get two."""
     parent = RUNS / f"{config.dataset.name}-{config.model.name}"
+    above = missing(parent)
     stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     for number in range(1000):
         path = parent / (f"{stamp}-{number}" if number else stamp)
@@ -118,7 +125,9 @@ def new_directory(config: TrainConfig) -> Path:
             continue
         except OSError as error:
             raise StorageError(f"{path}: cannot be made ({error.strerror}); set run_dir elsewhere") from error
-        return path
+        run = RunDirectory(path)
+        run.made = [path, *above]
+        return run
     raise StorageError(f"{parent}: cannot be made; set run_dir elsewhere")
 
 
@@ -132,7 +141,7 @@ def choose_directory(config: TrainConfig) -> RunDirectory:
     if config.run_dir is None:
         if config.resume:
             raise ConfigError(f"`resume=true` needs `run_dir`; {_newest_unfinished()}")
-        return RunDirectory(new_directory(config))
+        return new_directory(config)
     run = RunDirectory(Path(config.run_dir).expanduser())
     if run.begun and not config.resume:
         raise ConfigError(f"run_dir={run.path} holds a run; add resume=true to continue it, or set another run_dir")
