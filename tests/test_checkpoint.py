@@ -25,13 +25,13 @@ from zoo.checkpoint import (
     prune,
     save_checkpoint,
     step_path,
-    write_durably,
 )
 from zoo.config import OPTIMIZERS
 from zoo.data import PairSizes
 from zoo.errors import CheckpointError, StorageError
 from zoo.models import create_model
 from zoo.optim import HANDWRITTEN, build_optimizer
+from zoo.storage import write_durably
 
 DTYPES = [
     torch.float32,

@@ -5,11 +5,8 @@ Nothing here unpickles. A file appears whole or not at all: it is written beside
 
 import hashlib
 import json
-import os
 import re
-import shutil
 from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +15,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
-from zoo.errors import CheckpointError, StorageError
+from zoo.errors import CheckpointError
+from zoo.storage import write_durably
 
 FORMAT = 1
 """Version of the layout; a checkpoint of a newer one is refused."""
@@ -57,40 +55,6 @@ def save_checkpoint(path: Path, tensors: dict[str, Tensor], state: dict[str, Any
     text = json.dumps(state)
     metadata = {"format": str(FORMAT), "state": text, "sha256": _digest(tensors, text)}
     write_durably(path, to_bytes(tensors, metadata))
-
-
-def write_durably(path: Path, content: bytes) -> None:
-    """Write, sync, rename and sync the directory; StorageError tells the bytes needed and free."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        _sync_directory(path.parent)
-    except OSError as error:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise StorageError(_storage_message(path, len(content), error)) from error
-
-
-def _storage_message(path: Path, needed: int, error: OSError) -> str:
-    reason = error.strerror or str(error)
-    try:
-        free = f", {shutil.disk_usage(path.parent).free:,} free"
-    except OSError:
-        free = ""
-    return f"{path}: cannot be written ({reason}; {needed:,} bytes needed{free}); make room or set run_dir elsewhere"
-
-
-def _sync_directory(directory: Path) -> None:
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def prune(directory: Path, *, keep: int) -> None:

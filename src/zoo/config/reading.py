@@ -12,6 +12,7 @@ from zoo.config.field import to_dict
 from zoo.config.models import MODELS
 from zoo.config.whole import GROUPS, TrainConfig
 from zoo.errors import ConfigError, unknown
+from zoo.storage import write_durably
 
 
 def from_dict(data: Any, *, where: str = "config") -> TrainConfig:
@@ -80,4 +81,4 @@ def load_config(path: Path) -> TrainConfig:
 
 def save_config(config: TrainConfig, path: Path) -> None:
     """Write a config as YAML that `load_config` reads back equal."""
-    path.write_text(yaml.safe_dump(to_dict(config), sort_keys=False, allow_unicode=True), encoding="utf-8")
+    write_durably(path, yaml.safe_dump(to_dict(config), sort_keys=False, allow_unicode=True).encode())

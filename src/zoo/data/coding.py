@@ -8,6 +8,7 @@ from zoo.data.sizes import PairSizes, Sizes, TextSizes
 from zoo.data.tokenize import Codec
 from zoo.data.vocab import read_json
 from zoo.errors import DataError
+from zoo.storage import write_durably
 
 FILE = "coding.json"
 SIDES = (["src", "tgt"], ["text"])
@@ -36,7 +37,7 @@ class Coding(NamedTuple):
         """Write `coding.json` and the files of each codec."""
         shared = "src" in self.codecs and self.codecs["src"] is self.codecs["tgt"]
         meta = {"sides": list(self.codecs), "shared": shared, "labels": self.labels, "max_output": self.max_output}
-        (directory / FILE).write_text(json.dumps(meta, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_durably(directory / FILE, (json.dumps(meta, ensure_ascii=False) + "\n").encode())
         for side, codec in self.codecs.items():
             codec.save(directory, side)
 

@@ -9,6 +9,7 @@ from random import Random
 from zoo.config import Tokenizer as Kind
 from zoo.data.sampling import bpe_dropout, sample_unigram, sample_words, unigram_lattice
 from zoo.errors import ConfigError, DataError
+from zoo.storage import write_durably
 
 SPACE, LITERAL_SPACE = "\u2581", "\ufdd0"
 """sentencepiece's mark for a space, and the noncharacter that stands for that mark where a text holds it."""
@@ -88,7 +89,7 @@ class Subword:
         return [self.processor.id_to_piece(i) for i in range(1, self.processor.vocab_size())]
 
     def save(self, path: Path) -> None:
-        path.write_bytes(self.model)
+        write_durably(path, self.model)
 
     @classmethod
     def load(cls, name: str, path: Path) -> "Subword":

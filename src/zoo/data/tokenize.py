@@ -15,6 +15,7 @@ from zoo.data.corpus import Array, Sequences
 from zoo.data.subword import Subword
 from zoo.data.vocab import RESERVED, UNK, Vocab, read_json
 from zoo.errors import ConfigError, DataError, unknown
+from zoo.storage import write_durably
 
 CHUNK = 4096
 """Texts that are tokens, and not yet ids, at a time."""
@@ -164,7 +165,7 @@ class Codec:
     def save(self, directory: Path, name: str) -> None:
         """Write `NAME.json`, `NAME.vocab.json` and, for subwords, `NAME.model`."""
         options = {"tokenizer": str(self.tokenizer.name), "lowercase": self.lowercase}
-        (directory / f"{name}.json").write_text(json.dumps(options) + "\n", encoding="utf-8")
+        write_durably(directory / f"{name}.json", (json.dumps(options) + "\n").encode())
         self.vocab.save(directory / f"{name}.vocab.json")
         if isinstance(self.tokenizer, Subword):
             self.tokenizer.save(directory / f"{name}.model")

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from zoo.errors import DataError
+from zoo.storage import write_durably
 
 PAD, UNK, BOS, EOS = 0, 1, 2, 3
 RESERVED = 4
@@ -45,7 +46,7 @@ class Vocab:
 
     def save(self, path: Path) -> None:
         """Write the tokens as a JSON list."""
-        path.write_text(json.dumps(self.tokens, ensure_ascii=False, indent=0) + "\n", encoding="utf-8")
+        write_durably(path, (json.dumps(self.tokens, ensure_ascii=False, indent=0) + "\n").encode())
 
     @classmethod
     def load(cls, path: Path) -> "Vocab":

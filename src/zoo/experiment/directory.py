@@ -6,9 +6,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from zoo.checkpoint import list_checkpoints, write_durably
+from zoo.checkpoint import list_checkpoints
 from zoo.config import TrainConfig
 from zoo.errors import BusyError, CheckpointError, ConfigError, StorageError
+from zoo.storage import write_durably
 
 try:
     import fcntl
