@@ -7,7 +7,7 @@ import torch
 
 from zoo.models.transformer import Transformer
 from zoo.nn.attention import additive_mask, causal_mask
-from zoo.nn.transformer import DecoderLayer, EncoderLayer, SwiGLU, TransformerEncoder
+from zoo.nn.transformer import DecoderLayer, EncoderLayer, LayerOptions, SwiGLU, TransformerEncoder
 
 CPU = torch.device("cpu")
 LENGTHS = torch.tensor([2, 5, 1])
@@ -65,7 +65,7 @@ def test_the_encoder_layer_equals_torch(norm, activation):
     options = {"dim_feedforward": 12, "activation": activation}
     theirs = torch.nn.TransformerEncoderLayer(8, 2, norm_first=norm == "pre", batch_first=True, **options).double()
     scramble(theirs.eval())
-    ours = EncoderLayer(8, 2, norm=norm, **options).double().eval()
+    ours = EncoderLayer(LayerOptions(8, 2, norm=norm, **options)).double().eval()
     copy_layer(theirs, ours)
     x, mask = torch.randn(3, 5, 8, dtype=torch.double, requires_grad=True), torch.arange(5) >= LENGTHS[:, None]
     result = ours(x, additive_mask(mask[:, None, None], x.dtype))
@@ -80,7 +80,7 @@ def test_the_decoder_layer_equals_torch(norm, activation):
     options = {"dim_feedforward": 12, "activation": activation}
     theirs = torch.nn.TransformerDecoderLayer(8, 2, norm_first=norm == "pre", batch_first=True, **options).double()
     scramble(theirs.eval())
-    ours = DecoderLayer(8, 2, norm=norm, **options).double().eval()
+    ours = DecoderLayer(LayerOptions(8, 2, norm=norm, **options)).double().eval()
     copy_layer(theirs, ours)
     x, memory = torch.randn(3, 4, 8, dtype=torch.double), torch.randn(3, 5, 8, dtype=torch.double)
     mask, causal = torch.arange(5) >= LENGTHS[:, None], causal_mask(4, CPU)
@@ -194,8 +194,8 @@ def test_tied_weights_are_one_storage():
 
 
 def test_pre_norm_ends_with_a_norm():
-    assert isinstance(TransformerEncoder(8, 2, num_layers=1, dim_feedforward=8, norm="pre").norm, torch.nn.LayerNorm)
-    assert isinstance(TransformerEncoder(8, 2, num_layers=1, dim_feedforward=8, norm="post").norm, torch.nn.Identity)
+    assert isinstance(TransformerEncoder(LayerOptions(8, 2, 8, norm="pre"), 1).norm, torch.nn.LayerNorm)
+    assert isinstance(TransformerEncoder(LayerOptions(8, 2, 8, norm="post"), 1).norm, torch.nn.Identity)
 
 
 def test_rotary_positions_make_a_shift_invisible():

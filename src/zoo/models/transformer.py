@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from zoo.nn.dropout import Dropout
 from zoo.nn.embedding import TokenEmbedding, build_positions, padding_mask
 from zoo.nn.init import initialize
-from zoo.nn.transformer import DecoderState, TransformerDecoder, TransformerEncoder
+from zoo.nn.transformer import DecoderState, LayerOptions, TransformerDecoder, TransformerEncoder
 
 
 class Transformer(nn.Module):
@@ -41,27 +41,9 @@ class Transformer(nn.Module):
         self.src_positions = build_positions(positions, dim=d_model, max_length=longest)
         self.tgt_positions = build_positions(positions, dim=d_model, max_length=longest)
         self.dropout = Dropout(dropout)
-        rotary = positions == "rotary"
-        self.encoder = TransformerEncoder(
-            d_model,
-            nhead,
-            num_layers=num_encoder_layers,
-            dim_feedforward=dim_feedforward,
-            dropout=dropout,
-            activation=activation,
-            norm=norm,
-            rotary=rotary,
-        )
-        self.decoder = TransformerDecoder(
-            d_model,
-            nhead,
-            num_layers=num_decoder_layers,
-            dim_feedforward=dim_feedforward,
-            dropout=dropout,
-            activation=activation,
-            norm=norm,
-            rotary=rotary,
-        )
+        options = LayerOptions(d_model, nhead, dim_feedforward, dropout, activation, norm, rotary=positions == "rotary")
+        self.encoder = TransformerEncoder(options, num_encoder_layers)
+        self.decoder = TransformerDecoder(options, num_decoder_layers)
         self.output = nn.Linear(d_model, tgt_vocab)
         if tie_embeddings:
             self._tie(shared_vocabulary)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from zoo.nn.dropout import Dropout
 from zoo.nn.embedding import SinusoidalPositions, TokenEmbedding, padding_mask
 from zoo.nn.recurrent import CELLS, RecurrentEncoder
-from zoo.nn.transformer import TransformerEncoder
+from zoo.nn.transformer import LayerOptions, TransformerEncoder
 
 
 class BagEncoder(nn.Module):
@@ -126,14 +126,8 @@ class TransformerTextEncoder(nn.Module):
         self.widen = nn.Linear(embedding_size, hidden_size) if embedding_size != hidden_size else nn.Identity()
         self.positions = SinusoidalPositions(hidden_size)
         self.dropout = Dropout(dropout)
-        self.encoder = TransformerEncoder(
-            hidden_size,
-            nhead,
-            num_layers=num_layers,
-            dim_feedforward=4 * hidden_size,
-            dropout=dropout,
-            activation=activation,
-        )
+        options = LayerOptions(hidden_size, nhead, 4 * hidden_size, dropout, activation)
+        self.encoder = TransformerEncoder(options, num_layers)
 
     def forward(self, text: Tensor, lengths: Tensor) -> Tensor:
         """Return (batch, hidden_size)."""

@@ -20,6 +20,18 @@ from zoo.nn.init import StackedLinear
 Block = Callable[[Tensor], Tensor]
 
 
+class LayerOptions(NamedTuple):
+    """What every layer of a stack is built from; see `zoo.config.TransformerConfig` for what each means."""
+
+    d_model: int
+    nhead: int
+    dim_feedforward: int
+    dropout: float = 0.1
+    activation: str | Block = "relu"
+    norm: str = "pre"
+    rotary: bool = False
+
+
 class FeedForward(nn.Module):
     """Apply a two-layer network to every position (Vaswani et al., 2017, eq. 2)."""
 
@@ -91,30 +103,20 @@ def build_residual(norm: str, d_model: int, dropout: float) -> nn.Module:
     return PreNorm(d_model, dropout) if norm == "pre" else PostNorm(d_model, dropout)
 
 
-def final_norm(norm: str, d_model: int) -> nn.Module:
+def final_norm(options: LayerOptions) -> nn.Module:
     """Return the norm that ends a stack of pre-norm layers; post-norm layers end with their own."""
-    return nn.LayerNorm(d_model) if norm == "pre" else nn.Identity()
+    return nn.LayerNorm(options.d_model) if options.norm == "pre" else nn.Identity()
 
 
 class EncoderLayer(nn.Module):
     """Self-attention and a feed-forward network, each with residual and norm."""
 
-    def __init__(
-        self,
-        d_model: int,
-        nhead: int,
-        *,
-        dim_feedforward: int,
-        dropout: float = 0.1,
-        activation: str | Block = "relu",
-        norm: str = "pre",
-        rotary: bool = False,
-    ) -> None:
+    def __init__(self, options: LayerOptions) -> None:
         super().__init__()
-        self.attention = SelfAttention(d_model, nhead, rotary=rotary)
-        self.feedforward = build_feedforward(d_model, dim_feedforward, activation)
-        self.attention_residual = build_residual(norm, d_model, dropout)
-        self.feedforward_residual = build_residual(norm, d_model, dropout)
+        self.attention = SelfAttention(options.d_model, options.nhead, rotary=options.rotary)
+        self.feedforward = build_feedforward(options.d_model, options.dim_feedforward, options.activation)
+        self.attention_residual = build_residual(options.norm, options.d_model, options.dropout)
+        self.feedforward_residual = build_residual(options.norm, options.d_model, options.dropout)
 
     def forward(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
         """Map x (batch, time, d_model); bias (batch, 1, 1, time) hides the padding."""
@@ -126,24 +128,14 @@ class EncoderLayer(nn.Module):
 class DecoderLayer(nn.Module):
     """Causal self-attention, attention over the source and a feed-forward network, each with residual and norm."""
 
-    def __init__(
-        self,
-        d_model: int,
-        nhead: int,
-        *,
-        dim_feedforward: int,
-        dropout: float = 0.1,
-        activation: str | Block = "relu",
-        norm: str = "pre",
-        rotary: bool = False,
-    ) -> None:
+    def __init__(self, options: LayerOptions) -> None:
         super().__init__()
-        self.attention = SelfAttention(d_model, nhead, rotary=rotary)
-        self.cross = CrossAttention(d_model, nhead)
-        self.feedforward = build_feedforward(d_model, dim_feedforward, activation)
-        self.attention_residual = build_residual(norm, d_model, dropout)
-        self.cross_residual = build_residual(norm, d_model, dropout)
-        self.feedforward_residual = build_residual(norm, d_model, dropout)
+        self.attention = SelfAttention(options.d_model, options.nhead, rotary=options.rotary)
+        self.cross = CrossAttention(options.d_model, options.nhead)
+        self.feedforward = build_feedforward(options.d_model, options.dim_feedforward, options.activation)
+        self.attention_residual = build_residual(options.norm, options.d_model, options.dropout)
+        self.cross_residual = build_residual(options.norm, options.d_model, options.dropout)
+        self.feedforward_residual = build_residual(options.norm, options.d_model, options.dropout)
 
     def forward(self, x: Tensor, memory: Tensor, causal: Tensor | None, bias: Tensor | None = None) -> Tensor:
         """Map x (batch, time, d_model), given the encoded source memory (batch, src_time, d_model).
@@ -184,32 +176,10 @@ class DecoderLayer(nn.Module):
 class TransformerEncoder(nn.Module):
     """A stack of encoder layers."""
 
-    def __init__(
-        self,
-        d_model: int,
-        nhead: int,
-        *,
-        num_layers: int,
-        dim_feedforward: int,
-        dropout: float = 0.1,
-        activation: str | Block = "relu",
-        norm: str = "pre",
-        rotary: bool = False,
-    ) -> None:
+    def __init__(self, options: LayerOptions, num_layers: int) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(
-            EncoderLayer(
-                d_model,
-                nhead,
-                dim_feedforward=dim_feedforward,
-                dropout=dropout,
-                activation=activation,
-                norm=norm,
-                rotary=rotary,
-            )
-            for _ in range(num_layers)
-        )
-        self.norm = final_norm(norm, d_model)
+        self.layers = nn.ModuleList(EncoderLayer(options) for _ in range(num_layers))
+        self.norm = final_norm(options)
 
     def forward(self, x: Tensor, padding_mask: Tensor | None = None) -> Tensor:
         """Encode x (batch, time, d_model); padding_mask (batch, time) is True where padded."""
@@ -256,32 +226,10 @@ class DecoderState(NamedTuple):
 class TransformerDecoder(nn.Module):
     """A stack of decoder layers."""
 
-    def __init__(
-        self,
-        d_model: int,
-        nhead: int,
-        *,
-        num_layers: int,
-        dim_feedforward: int,
-        dropout: float = 0.1,
-        activation: str | Block = "relu",
-        norm: str = "pre",
-        rotary: bool = False,
-    ) -> None:
+    def __init__(self, options: LayerOptions, num_layers: int) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(
-            DecoderLayer(
-                d_model,
-                nhead,
-                dim_feedforward=dim_feedforward,
-                dropout=dropout,
-                activation=activation,
-                norm=norm,
-                rotary=rotary,
-            )
-            for _ in range(num_layers)
-        )
-        self.norm = final_norm(norm, d_model)
+        self.layers = nn.ModuleList(DecoderLayer(options) for _ in range(num_layers))
+        self.norm = final_norm(options)
 
     def forward(self, x: Tensor, memory: Tensor, padding_mask: Tensor | None = None) -> Tensor:
         """Map x (batch, time, d_model), no position seeing a later one, given memory (batch, src_time, d_model).
