@@ -28,6 +28,7 @@ from zoo.cli.overrides import parse, read_value, split, write_value
 from zoo.cli.runs import answers, as_json, as_text, chunks
 from zoo.config import GROUPS, Precision, TrainConfig, load_config, save_config, to_dict
 from zoo.errors import BusyError, CheckpointError, ConfigError, DataError, DivergenceError, StorageError
+from zoo.experiment import Label, Output
 
 TINY = [
     "dataset=copy", "dataset.train_size=64", "dataset.valid_size=4", "dataset.test_size=4", "dataset.max_length=4",
@@ -611,3 +612,36 @@ def test_an_empty_directory_or_a_second_one_is_refused(tmp_path: Path, monkeypat
 def test_no_experiment_may_be_said(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["train", "experiment=null", "debug=null", "--cfg", "job"]) == 0
     assert "transformer" in capsys.readouterr().out
+
+
+def test_an_answer_is_one_line_whatever_it_holds() -> None:
+    label = Label("la\nbel\t0", 0.75, {"la\nbel\t0": 0.75, "b": 0.25})
+    assert as_text("x", label, 1) == "la\\nbel\\t0\t0.7500"
+    assert as_text("x", [Output("a\r\nb", -1.0), Output("r\\", -2.0)], 2) == "a\\r\\nb\tr\\"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["hydra=1"], ["-m", "experiment=null,null"], ["--cfg", "foo"], ["-cd", "own", "experiment=mine", "--cfg", "job"]],
+    ids=" ".join,
+)
+def test_what_hydra_cannot_read_is_an_error_of_configuration(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("own", "experiment").mkdir(parents=True)
+    Path("own", "experiment", "mine.yaml").write_text("a: [")
+    with pytest.raises(ConfigError):
+        run(["train", *words])
+
+
+def test_flags_of_hydra_may_stand_among_overrides(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("own").mkdir()
+    assert run(["train", "seed=3", "-cd", "own", "epochs=5", "--cfg", "job"]) == 0
+    shown = capsys.readouterr().out
+    assert "seed: 3" in shown
+    assert "epochs: 5" in shown
+    assert run(["train", "--info", "model=seq2seq"]) == 0

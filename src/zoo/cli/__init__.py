@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable
 
+import zoo
 from zoo.cli.exits import guarded
 from zoo.errors import ConfigError, unknown
 
@@ -24,7 +25,7 @@ def run(arguments: list[str]) -> int:
         print(_usage())
         return 0
     if verb == "--version":
-        print(_version())
+        print(f"zoo {zoo.__version__}")
         return 0
     if verb not in VERBS:
         raise ConfigError(unknown("verb", verb, VERBS))
@@ -42,12 +43,6 @@ def _usage() -> str:
             "zoo VERB --help says more; zoo --version.",
         ]
     )
-
-
-def _version() -> str:
-    from importlib.metadata import version
-
-    return f"zoo {version('zoo')}"
 
 
 # Each verb imports its module when it is called, so that none waits for another's imports.

@@ -9,7 +9,6 @@ from typing import Any
 import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -103,7 +102,9 @@ def hydra_errors() -> Iterator[None]:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # without it Hydra prints many lines itself and exits
     try:
         yield
-    except (HydraException, OmegaConfBaseException) as error:
+    except OSError:
+        raise
+    except Exception as error:  # Jobs keeps what trainings raise, so this is about the options; of any class, seen here
         raise ConfigError(one_line(error)) from error
     finally:
         os.environ.pop("HYDRA_FULL_ERROR")

@@ -164,8 +164,13 @@ def as_text(line: str, prediction: Any, nbest: int) -> str:
         return ""
     if hasattr(prediction, "label"):
         ranked = ranking(prediction)[:nbest]
-        return "\t".join(f"{label}\t{probability:.4f}" for label, probability in ranked)
-    return "\t".join(item.text for item in hypotheses(prediction))
+        return "\t".join(f"{in_line(label)}\t{probability:.4f}" for label, probability in ranked)
+    return "\t".join(in_line(item.text) for item in hypotheses(prediction))
+
+
+def in_line(text: str) -> str:
+    """Show line ends and tabs as in JSON, since an answer is one line and its parts stand between tabs."""
+    return text.translate({ord("\n"): "\\n", ord("\r"): "\\r", ord("\t"): "\\t"})
 
 
 def as_json(line: str, prediction: Any, nbest: int) -> str:

@@ -12,6 +12,7 @@ from zoo.errors import ConfigError, unknown
 
 SWITCHES = {"--multirun", "-m", "--resolve", "--run", "-r", "--shell-completion", "-sc", "--hydra-help"}
 WITH_VALUE = {"--cfg", "-c", "--package", "-p", "--config-dir", "-cd", "--info", "-i"}
+CFG = {"job", "hydra", "all"}
 INFO = {"all", "config", "defaults", "defaults-tree", "plugins", "searchpath"}
 UNCHECKED = {"--shell-completion", "-sc", "--hydra-help", "--config-dir", "-cd"}
 """With these Hydra is asked at once: it completes half a word, or knows choices from a directory of the user's."""
@@ -32,8 +33,11 @@ def train(arguments: list[str]) -> int:
 
         print(train_help(words.overrides))
         return 0
-    if UNCHECKED.intersection(words.flags):
-        return _hydra(arguments)
+    names = {flag.partition("=")[0] for flag in words.flags}
+    if {"--shell-completion", "-sc"} & names:
+        return _hydra(arguments)  # half a word, as it is
+    if UNCHECKED & names:
+        return _hydra(words.flags + words.overrides)
     multirun = not {"-m", "--multirun"}.isdisjoint(words.flags)
     parsed = [checking.parse(word, multirun=multirun) for word in words.overrides]
     path = _path_to_resume(parsed, multirun=multirun)
@@ -69,9 +73,11 @@ def part(arguments: list[str]) -> Words:
 
 def _value_of(flag: str, rest: list[str]) -> list[str]:
     if flag in ("--info", "-i") and not (rest and rest[0] in INFO):
-        return []
+        return ["all"]
     if not rest:
         raise ConfigError(f"`{flag}` needs a value; see zoo-train --help")
+    if flag in ("--cfg", "-c") and rest[0] not in CFG:
+        raise ConfigError(unknown(f"value of {flag}", rest[0], sorted(CFG)))
     return [rest.pop(0)]
 
 
