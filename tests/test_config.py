@@ -14,20 +14,22 @@ from zoo.config import (
     PairsConfig,
     Seq2SeqConfig,
     Task,
+    Tokenizer,
     TorchtextConfig,
     ToyConfig,
     TrainConfig,
     TransformerConfig,
     check,
-    default_of,
     from_dict,
     help_of,
     load_config,
+    metrics_of,
     save_config,
     task_of,
     to_dict,
 )
 from zoo.errors import ConfigError
+from zoo.metrics import METRICS
 
 
 def refused(**values: Any) -> str:
@@ -68,7 +70,6 @@ def test_a_saved_config_is_read_back_equal(config: TrainConfig, tmp_path: Path) 
 def test_a_list_default_is_a_fresh_copy_each_time() -> None:
     AdamConfig().betas.append(1.0)
     assert AdamConfig().betas == [0.9, 0.98]
-    assert default_of(next(item for item in fields(AdamConfig) if item.name == "betas")) == [0.9, 0.98]
 
 
 @pytest.mark.parametrize(
@@ -161,3 +162,15 @@ def test_parity_and_torchtext_pose_the_task_that_they_say() -> None:
     assert task_of(ToyConfig(name="parity")) == Task.labelled
     assert task_of(ToyConfig(name="sort")) == Task.pairs
     assert task_of(TorchtextConfig(task=Task.pairs)) == Task.pairs
+
+
+def test_every_metric_of_a_run_is_known_and_the_last_is_its_main_one() -> None:
+    pairs = PairsConfig(train="x", tgt_tokenizer=Tokenizer.bpe, src_tokenizer=Tokenizer.bpe)
+    main = {
+        "sequence_error_rate": TrainConfig(),
+        "accuracy": TrainConfig(model=ClassifierConfig(), dataset=MovieReviewsConfig()),
+        "bleu": TrainConfig(dataset=pairs),
+    }
+    for name, config in main.items():
+        assert metrics_of(config)[-1] == name
+        assert set(metrics_of(config)) <= set(METRICS)

@@ -40,6 +40,7 @@ from zoo.record import Recorder
 
 Toy = Callable[..., TrainConfig]
 train_module, training_module = sys.modules["zoo.experiment.train"], sys.modules["zoo.training"]
+measure_module = sys.modules["zoo.experiment.measure"]
 
 TINY = TransformerConfig(d_model=8, nhead=2, num_encoder_layers=1, num_decoder_layers=1, dim_feedforward=8)
 PARITY = ToyConfig(name="parity", symbols=4, max_length=4, train_size=48, valid_size=8, test_size=8)
@@ -197,12 +198,12 @@ def test_a_run_stopped_by_a_signal_anywhere_and_resumed_equals_one_that_was_not(
 
 CRASHES = {
     "while validating": (training_module, "validate", 2),
-    "while outputs are decoded": (train_module, "evaluate_outputs", 2),
+    "while outputs are decoded": (measure_module, "evaluate_outputs", 2),
     "after the best is kept": (Recorder, "epoch", 2),
     "at a save": (train_module, "save_checkpoint", 4),
     "after a save": (train_module, "prune", 5),
     "after a step, unsaved": (Recorder, "step", 7),
-    "at the final evaluation": (train_module, "evaluate", 1),
+    "at the final evaluation": (measure_module, "evaluate", 1),
     "before the results": (RunDirectory, "write_results", 1),
 }
 

@@ -48,7 +48,6 @@ def test_texts_too_come_once_and_within_the_budget(lengths, budget) -> None:  # 
     assert sorted(np.concatenate(loader.plan()).tolist()) == list(range(len(lengths)))
     for batch in loader:
         assert len(batch.lengths) == 1 or batch.text.numel() <= budget
-    assert loader.tokens == sum(lengths)
 
 
 def order(loader: Loader, epoch: int) -> list[list[int]]:
@@ -101,11 +100,6 @@ def test_most_batches_have_sources_of_one_length() -> None:
 def test_rare_lengths_share_a_batch() -> None:
     loader = Loader(texts(list(range(1, 40))), batch_tokens=400)
     assert len(loader) < 8
-
-
-def test_tokens_count_every_predicted_symbol() -> None:
-    loader = Loader(pairs([(1, 2), (3, 0)]), batch_tokens=100)
-    assert loader.tokens == 3 + 1
 
 
 def test_an_epoch_of_120_000_pairs_is_planned_and_cut_fast() -> None:

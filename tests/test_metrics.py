@@ -8,14 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zoo.config import Task
 from zoo.errors import DivergenceError
 from zoo.metrics import (
     BETTER,
     METRICS,
     calibration_error,
     classification_metrics,
-    main_metric,
     sequence_metrics,
     translation_metrics,
 )
@@ -162,13 +160,6 @@ def test_every_metric_has_a_direction_and_a_meaning() -> None:
     assert made == set(METRICS)
     assert set(BETTER.values()) == {"min", "max"}
     assert all(metric.meaning for metric in METRICS.values())
-
-
-def test_main_metrics_are_known() -> None:
-    assert main_metric(Task.pairs) == "sequence_error_rate"
-    assert main_metric(Task.pairs, bleu=True) == "bleu"
-    assert main_metric(Task.labelled) == "accuracy"
-    assert {"bleu", "accuracy", "sequence_error_rate"} <= set(BETTER)
 
 
 def test_distances_take_long_sequences() -> None:

@@ -13,6 +13,7 @@ from torch import nn
 
 from zoo import config, optim
 from zoo.config import OPTIMIZERS
+from zoo.config.checks import HANDWRITTEN as OFFERED
 from zoo.optim import HANDWRITTEN, build_optimizer, parameter_groups
 
 
@@ -162,3 +163,7 @@ def test_the_page_for_students_tells_the_true_defaults() -> None:
     written = {name: (float(lr), by_hand) for name, lr, by_hand in rows}
     made = {name: HANDWRITTEN[name].__name__ if name in HANDWRITTEN else "" for name in OPTIMIZERS}  # type: ignore[attr-defined]
     assert written == {name: (cls().lr, made[name]) for name, cls in OPTIMIZERS.items()}
+
+
+def test_options_offer_the_handwritten_optimizers_that_there_are() -> None:
+    assert set(OFFERED) == set(HANDWRITTEN)

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from rapidfuzz.distance import Levenshtein
 
-from zoo.config import Task
 from zoo.errors import DivergenceError
 
 Tokens = Sequence[str]
@@ -34,13 +33,6 @@ METRICS: dict[str, Metric] = {
     "ece": Metric("min", "expected calibration error: how far confidence is from accuracy, 15 bins"),
 }
 BETTER: dict[str, str] = {name: metric.better for name, metric in METRICS.items()}
-
-
-def main_metric(task: Task, *, bleu: bool = False) -> str:
-    """Return the metric that picks the best epoch; `bleu` says that the outputs are translations."""
-    if task == Task.labelled:
-        return "accuracy"
-    return "bleu" if bleu else "sequence_error_rate"
 
 
 def sequence_metrics(hypotheses: Sequence[Tokens], references: Sequence[Sequence[Tokens]]) -> dict[str, float]:

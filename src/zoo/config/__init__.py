@@ -3,7 +3,7 @@
 Reading needs neither torch nor Hydra, so that help, listing and wrong options answer at once.
 """
 
-from zoo.config.checks import check, task_of, task_of_model
+from zoo.config.checks import bleu_of, check, metrics_of, task_of, task_of_model
 from zoo.config.datasets import (
     DATASETS,
     Bleu,
@@ -19,7 +19,7 @@ from zoo.config.datasets import (
     TorchtextConfig,
     ToyConfig,
 )
-from zoo.config.field import default_of, help_of, to_dict
+from zoo.config.field import help_of, to_dict
 from zoo.config.models import (
     MODELS,
     Activation,
@@ -102,11 +102,12 @@ __all__ = [
     "TrainConfig",
     "TransformerConfig",
     "WarmupCosineConfig",
+    "bleu_of",
     "check",
-    "default_of",
     "from_dict",
     "help_of",
     "load_config",
+    "metrics_of",
     "model_config",
     "save_config",
     "task_of",

@@ -8,6 +8,7 @@ from typing import Any
 from zoo.config.datasets import (
     DATASETS,
     LABELLED,
+    Bleu,
     LabelledConfig,
     PairsConfig,
     Task,
@@ -24,8 +25,8 @@ from zoo.config.models import (
     Seq2SeqConfig,
     TransformerConfig,
 )
-from zoo.config.whole import GROUPS, TrainConfig
-from zoo.errors import ConfigError
+from zoo.config.whole import GROUPS, Device, Precision, TrainConfig
+from zoo.errors import ConfigError, unknown
 
 HANDWRITTEN = ("sgd", "momentum", "adagrad", "rmsprop", "adam")
 """Optimizers that zoo.optim.handwritten has."""
@@ -43,6 +44,24 @@ def task_of_model(model: Any) -> Task:
     return Task.labelled if model.name in CLASSIFIERS else Task.pairs
 
 
+def bleu_of(config: TrainConfig) -> str:
+    """Return sacreBLEU's tokenizer for a dataset, empty where its outputs are no translations."""
+    dataset = config.dataset
+    if not isinstance(dataset, PairsConfig) or dataset.bleu == Bleu.never:
+        return ""
+    if dataset.bleu != Bleu.auto:
+        return str(dataset.bleu)
+    return "13a" if dataset.tgt_tokenizer in (Tokenizer.word, Tokenizer.bpe, Tokenizer.unigram) else ""
+
+
+def metrics_of(config: TrainConfig) -> tuple[str, ...]:
+    """Return what is measured after each epoch; `monitor` picks one of these, by default the last."""
+    if task_of(config.dataset) == Task.labelled:
+        return "loss", "ece", "macro_f1", "accuracy"
+    rates = ("loss", "accuracy", "token_error_rate", "sequence_error_rate")
+    return (*rates, "chrf", "bleu") if bleu_of(config) else rates
+
+
 def check(config: TrainConfig) -> None:
     """Raise ConfigError where a value is out of range or two choices do not fit together."""
     check_ranges(config, "")
@@ -52,6 +71,9 @@ def check(config: TrainConfig) -> None:
     _check_dataset(config.dataset)
     _check_optimizer(config.optimizer)
     _check_task(config)
+    _check_monitor(config)
+    if config.precision == Precision.fp16 and config.device == Device.cpu:
+        raise ConfigError("precision=fp16 needs a GPU; use precision=bf16 or precision=fp32 on a CPU")
     for key in ("run_dir", "resume"):
         if getattr(config, key) == "":
             raise ConfigError(f"`{key}` is empty; name a directory, or leave it out")
@@ -182,6 +204,12 @@ def _check_optimizer(optimizer: Any) -> None:
         raise ConfigError(
             f"`optimizer.handwritten` goes with {', '.join(HANDWRITTEN)}, not with {optimizer.name}; set it to false"
         )
+
+
+def _check_monitor(config: TrainConfig) -> None:
+    name, known = config.monitor.removeprefix("valid_"), ("auto", *metrics_of(config))
+    if name not in known:
+        raise ConfigError(f"`monitor`: {unknown('metric', name, known)}")
 
 
 def _check_task(config: TrainConfig) -> None:

@@ -1,7 +1,7 @@
 """Declaring an option: a field of a dataclass with its help and its range."""
 
 import dataclasses
-from dataclasses import MISSING, field
+from dataclasses import field
 from enum import Enum
 from typing import Any
 
@@ -19,13 +19,6 @@ def option(default: Any, help: str, *, above: float | None = None, at_least: flo
 def help_of(item: "dataclasses.Field[Any]") -> str:
     """Return a field's help text."""
     return str(item.metadata.get("help", ""))
-
-
-def default_of(item: "dataclasses.Field[Any]") -> Any:
-    """Return a field's default as a plain value."""
-    if item.default is not MISSING:
-        return to_dict(item.default)
-    return to_dict(item.default_factory()) if item.default_factory is not MISSING else None
 
 
 def to_dict(config: Any) -> Any:

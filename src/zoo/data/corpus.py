@@ -105,11 +105,6 @@ class PairCorpus:
         """Return the lengths of sources and of targets as they stand in a batch, end symbol included."""
         return self.src.lengths + 1, self.tgt.lengths + 1
 
-    @property
-    def tokens(self) -> int:
-        """Return the number of targets that a pass over the corpus predicts, end symbols included."""
-        return len(self.tgt.ids) + len(self.tgt)
-
     def batch(self, rows: Array) -> PairBatch:
         """Return the given rows as a batch: sources end with EOS, targets begin with BOS going in, end with EOS out."""
         src = self.src.pad(rows, append=EOS)
@@ -162,11 +157,6 @@ class TextCorpus:
     def lengths(self) -> tuple[Array]:
         """Return the lengths of the texts as they stand in a batch."""
         return (self.text.lengths,)
-
-    @property
-    def tokens(self) -> int:
-        """Return the number of tokens that a pass over the corpus reads."""
-        return len(self.text.ids)
 
     def batch(self, rows: Array) -> TextBatch:
         """Return the given rows as a batch."""

@@ -30,12 +30,6 @@ class Loader:
         """Return the number of batches of the current epoch."""
         return len(self.plan())
 
-    @property
-    def tokens(self) -> int:
-        """Return the tokens of the current epoch: predicted targets of pairs, or read tokens of texts."""
-        self.plan()
-        return self.corpus.tokens
-
     def __iter__(self) -> Iterator[Batch]:
         return self.iterate()
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from zoo.checkpoint import load_checkpoint, load_weights
-from zoo.config import Bleu, PairsConfig, Precision, Tokenizer, TrainConfig, load_config
+from zoo.config import Precision, TrainConfig, bleu_of, load_config
 from zoo.data import Coding, load_codecs, read_split
 from zoo.data.corpus import PairCorpus, Sequences, TextCorpus
 from zoo.data.vocab import BOS, EOS
@@ -36,16 +36,6 @@ class Label(NamedTuple):
     probabilities: dict[str, float]
 
 
-def bleu_of(config: TrainConfig) -> str:
-    """Return sacreBLEU's tokenizer for a dataset, empty where its outputs are no translations."""
-    dataset = config.dataset
-    if not isinstance(dataset, PairsConfig) or dataset.bleu == Bleu.never:
-        return ""
-    if dataset.bleu != Bleu.auto:
-        return str(dataset.bleu)
-    return "13a" if dataset.tgt_tokenizer in (Tokenizer.word, Tokenizer.bpe, Tokenizer.unigram) else ""
-
-
 def setting_of(config: TrainConfig, coding: Coding, device: torch.device, precision: str) -> Setting:
     """Return how a config's model is measured; on a CPU always in fp32.
 
@@ -54,6 +44,11 @@ def setting_of(config: TrainConfig, coding: Coding, device: torch.device, precis
     precision = "fp32" if device.type == "cpu" else precision
     decoding = Decoding(width=config.beam, max_length=coding.max_output, length_penalty=config.length_penalty)
     return Setting(device, precision, config.batch_tokens, decoding, bleu_of(config))
+
+
+def has_attention(model: nn.Module, config: TrainConfig) -> bool:
+    """Whether a model has attention over a source to draw."""
+    return hasattr(model, "align") and getattr(config.model, "attention", "") != "none"
 
 
 def attention_of(
@@ -145,7 +140,7 @@ class Run:
 
     def attention(self, text: str) -> tuple["np.ndarray[Any, np.dtype[Any]]", list[str], list[str]]:
         """Return the attention of the output for `text`, (output time, source time), and the tokens of both."""
-        if not hasattr(self.model, "align") or getattr(self.config.model, "attention", "") == "none":
+        if not has_attention(self.model, self.config):
             raise ConfigError(f"model={self.config.model.name} of this run has no attention over a source to draw")
         return attention_of(self.model, self.coding, self.setting, text, self.config.model.max_length)
 

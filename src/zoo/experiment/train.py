@@ -15,12 +15,11 @@ from zoo.checkpoint import (
     save_checkpoint,
     step_path,
 )
-from zoo.config import Direction, Task, TorchtextConfig, TrainConfig, load_config, save_config, task_of
+from zoo.config import Direction, TorchtextConfig, TrainConfig, check, load_config, metrics_of, save_config
 from zoo.data import Loader, build_data, describe_notes, save_codecs
 from zoo.data.corpus import PairCorpus, TextCorpus
 from zoo.data.torchtext_data import build_iterator
-from zoo.errors import CheckpointError, ConfigError, DivergenceError, ZooError, unknown
-from zoo.evaluation import evaluate, evaluate_labels, evaluate_outputs
+from zoo.errors import CheckpointError, DivergenceError, ZooError
 from zoo.experiment.directory import RunDirectory, choose_directory, lock
 from zoo.experiment.identity import (
     check_batches,
@@ -32,9 +31,10 @@ from zoo.experiment.identity import (
 )
 from zoo.experiment.learner import Learner
 from zoo.experiment.machine import choose_device, choose_precision, seed_all
-from zoo.experiment.run import attention_of, bleu_of, setting_of
+from zoo.experiment.measure import final_metrics, greedily, measure_epoch, measure_parts, named_figures
+from zoo.experiment.run import attention_of, has_attention, setting_of
 from zoo.experiment.signals import Interruption
-from zoo.metrics import BETTER, main_metric
+from zoo.metrics import BETTER
 from zoo.models import count_parameters
 from zoo.record import Recorder, flat_options
 from zoo.training import EpochResult, LoopState, StepReport, training
@@ -48,6 +48,7 @@ def train(config: TrainConfig) -> dict[str, Any]:
 
     A finished run that is resumed without more to do returns its results and changes nothing.
     """
+    check(config)
     device = choose_device(config.device)
     run = choose_directory(config)
     run.create()
@@ -199,7 +200,7 @@ class Session:
         )
         self._check_finite(result)
         begun = time.monotonic()
-        values = _named(result, self._measure())
+        values = named_figures(result, self._measure())
         self.learner.state.seconds += time.monotonic() - begun
         self._conclude(epoch, values)
 
@@ -245,35 +246,17 @@ class Session:
 
     def _measure(self) -> dict[str, float]:
         """Return the task's metrics of the validation part, and record samples and an attention picture."""
-        samples: list[tuple[str, str, str]] = []
         with self.learner.averaged():
-            if isinstance(self.data.valid, TextCorpus):
-                found = evaluate_labels(
-                    self.learner.model, self.data.valid, self.setting, labels=self.data.labels, samples=samples
-                )
-                found.pop("loss")  # the loop has it
-            else:
-                greedy = self.setting._replace(decoding=self.setting.decoding._replace(width=1))
-                found = evaluate_outputs(
-                    self.learner.model,
-                    self.data.valid,
-                    self.data.codecs["tgt"],
-                    greedy,
-                    limit=self.config.valid_limit,
-                    samples=samples,
-                )
-                self._draw_attention(samples)
+            found, samples = measure_epoch(self.learner.model, self.data, self.setting, limit=self.config.valid_limit)
+            if samples and has_attention(self.learner.model, self.config):
+                self._draw_attention(samples[len(samples) // 2][0])
         self.recorder.samples(self.learner.state.step, samples)
-        return {key: value for key, value in found.items() if not isinstance(value, str)}
+        return found
 
-    def _draw_attention(self, samples: list[tuple[str, str, str]]) -> None:
-        model = self.learner.model
-        if not samples or not hasattr(model, "align") or getattr(self.config.model, "attention", "") == "none":
-            return
-        source = samples[len(samples) // 2][0]
-        setting = self.setting._replace(decoding=self.setting.decoding._replace(width=1))
+    def _draw_attention(self, source: str) -> None:
         try:
-            drawn = attention_of(model, self.data.coding, setting, source, self.config.model.max_length)
+            longest = self.config.model.max_length
+            drawn = attention_of(self.learner.model, self.data.coding, greedily(self.setting), source, longest)
             self.recorder.attention(self.learner.state.step, source, *drawn)
         except Exception as error:  # a picture is not worth a training
             self.recorder.note(f"warning: the attention picture was left out ({error})")
@@ -342,26 +325,22 @@ class Session:
 
     def _finish(self) -> dict[str, Any]:
         """Evaluate the best epoch on all parts, and write the results."""
-        best = load_checkpoint(self.run_dir.best)
-        load_weights(self.learner.model, best.part("model"), source=str(self.run_dir.best))
+        model, state = self.learner.model, self.learner.state
+        load_weights(model, load_checkpoint(self.run_dir.best).part("model"), source=str(self.run_dir.best))
         results: dict[str, Any] = {
             "best_epoch": self.best["epoch"],
-            "epochs": self.learner.state.epoch,
-            "steps": self.learner.state.step,
-            "seconds": round(self.learner.state.seconds, 3),
-            "parameters": count_parameters(self.learner.model),
+            "epochs": state.epoch,
+            "steps": state.step,
+            "seconds": round(state.seconds, 3),
+            "parameters": count_parameters(model),
             "seed": self.config.seed,
             "device": self.device.type,
             "precision": self.precision,
-            "skipped_steps": self.learner.state.skipped,
+            "skipped_steps": state.skipped,
             "notes": self.data.notes,
+            **measure_parts(model, self.data, self.setting, limit=self.config.test_limit),
         }
-        for split in ("valid", "test"):
-            corpus = getattr(self.data, split)
-            if corpus is not None:
-                limit = self.config.test_limit
-                results[split] = evaluate(self.learner.model, corpus, self.data.codecs, self.setting, limit=limit)
-        self.recorder.hparams(flat_options(self.config), _final_metrics(results))
+        self.recorder.hparams(flat_options(self.config), final_metrics(results))
         self.run_dir.write_results(results)
         return results
 
@@ -381,35 +360,7 @@ def warn(text: str) -> None:
     sys.stderr.write(f"warning: {text}\n")
 
 
-def _final_metrics(results: dict[str, Any]) -> dict[str, float]:
-    splits = {split: results[split] for split in ("valid", "test") if split in results}
-    return {
-        f"{split}_{key}": value for split, found in splits.items() for key, value in found.items()
-        if not isinstance(value, str)
-    }  # fmt: skip
-
-
-def _named(result: EpochResult, measured: dict[str, float]) -> dict[str, float]:
-    """Return an epoch's figures by their names in `metrics.jsonl`."""
-    return {
-        "train_loss": result.loss,
-        "train_accuracy": result.accuracy,
-        "valid_loss": result.valid_loss,
-        "valid_accuracy": result.valid_accuracy,
-        **{f"valid_{key}": value for key, value in measured.items()},
-    }
-
-
 def _monitored(config: TrainConfig) -> tuple[str, str]:
     """Return the metric that picks the best epoch, and what is good of it: min or max."""
-    bleu = bool(bleu_of(config))
-    task = task_of(config.dataset)
-    known = ["loss", "accuracy"]
-    known += ["macro_f1", "ece"] if task == Task.labelled else ["token_error_rate", "sequence_error_rate"]
-    known += ["bleu", "chrf"] if bleu else []
-    name = config.monitor.removeprefix("valid_")
-    name = main_metric(task, bleu=bleu) if name == "auto" else name
-    if name not in known:
-        raise ConfigError(f"`monitor`: {unknown('metric', name, ['auto', *known])}")
-    direction = BETTER[name] if config.direction == Direction.auto else str(config.direction)
-    return name, direction
+    name = metrics_of(config)[-1] if config.monitor == "auto" else config.monitor.removeprefix("valid_")
+    return name, BETTER[name] if config.direction == Direction.auto else str(config.direction)

@@ -1,0 +1,60 @@
+"""What is measured of a model, after each epoch (`metrics.jsonl`) and at the end (`results.json`)."""
+
+from typing import Any
+
+from torch import nn
+
+from zoo.data import Data
+from zoo.data.corpus import TextCorpus
+from zoo.evaluation import Setting, evaluate, evaluate_labels, evaluate_outputs
+from zoo.training import EpochResult
+
+
+def greedily(setting: Setting) -> Setting:
+    """Return the setting with greedy search, which is what a training waits for."""
+    return setting._replace(decoding=setting.decoding._replace(width=1))
+
+
+def measure_epoch(
+    model: nn.Module, data: Data, setting: Setting, *, limit: int
+) -> tuple[dict[str, float], list[tuple[str, str, str]]]:
+    """Return the metrics of the validation part, but for the loss, and rows of (source, prediction, references).
+
+    Outputs are searched for greedily, of at most `limit` sources (0: all).
+    """
+    samples: list[tuple[str, str, str]] = []
+    if isinstance(data.valid, TextCorpus):
+        found = evaluate_labels(model, data.valid, setting, labels=data.labels, samples=samples)
+        found.pop("loss")  # the loop has it
+    else:
+        codec = data.codecs["tgt"]
+        found = evaluate_outputs(model, data.valid, codec, greedily(setting), limit=limit, samples=samples)
+    return {key: value for key, value in found.items() if not isinstance(value, str)}, samples
+
+
+def measure_parts(model: nn.Module, data: Data, setting: Setting, *, limit: int) -> dict[str, dict[str, Any]]:
+    """Return the metrics of valid and, where there is one, of test."""
+    parts = {"valid": data.valid, "test": data.test}
+    return {
+        split: evaluate(model, corpus, data.codecs, setting, limit=limit)
+        for split, corpus in parts.items()
+        if corpus is not None
+    }
+
+
+def final_metrics(results: dict[str, Any]) -> dict[str, float]:
+    """Return the numbers of all parts as one flat dict, `test_accuracy` and the like."""
+    splits = {split: results[split] for split in ("valid", "test") if split in results}
+    flat = {f"{split}_{key}": value for split, found in splits.items() for key, value in found.items()}
+    return {key: value for key, value in flat.items() if not isinstance(value, str)}
+
+
+def named_figures(result: EpochResult, measured: dict[str, float]) -> dict[str, float]:
+    """Return an epoch's figures by their names in `metrics.jsonl`."""
+    return {
+        "train_loss": result.loss,
+        "train_accuracy": result.accuracy,
+        "valid_loss": result.valid_loss,
+        "valid_accuracy": result.valid_accuracy,
+        **{f"valid_{key}": value for key, value in measured.items()},
+    }
