@@ -83,7 +83,6 @@ def test_a_list_default_is_a_fresh_copy_each_time() -> None:
         ({"model": TransformerConfig(dropout=1.0)}, "`model.dropout` must be at least 0 and below 1, but is 1.0"),
         ({"optimizer": AdamConfig(lr=0.0)}, "`optimizer.lr` must be above 0 and below inf, but is 0.0"),
         ({"optimizer": AdamConfig(betas=[0.9, 1.0])}, "`optimizer.betas` must be two numbers from 0 to below 1"),
-        ({"optimizer": AdamConfig(name="radam", handwritten=True)}, "goes with sgd, momentum, adagrad, rmsprop"),
         ({"model": TransformerConfig(nhead=3)}, "`model.nhead` must divide `model.d_model` (128), but is 3"),
         ({"dataset": ToyConfig(min_length=9, max_length=8)}, "`dataset.min_length` must be at most `dataset.max"),
         ({"dataset": PairsConfig()}, "`dataset.train` is empty; name your training file"),
@@ -93,6 +92,9 @@ def test_a_list_default_is_a_fresh_copy_each_time() -> None:
         ({"dataset": MovieReviewsConfig()}, "datasets that fit: cmudict, copy, reverse, sort, pairs, torchtext"),
         ({"model": ClassifierConfig()}, "datasets that fit: movie_reviews, parity, labelled, torchtext"),
         ({"model": Seq2SeqConfig(attention="none", input_feeding=True)}, "`model.input_feeding` needs an attention"),
+        ({"model": ClassifierConfig(), "dataset": MovieReviewsConfig(), "beam": 5}, "`beam` has no effect on mod"),
+        ({"dataset": TorchtextConfig(train="a", tokenizer="char", task="pairs")}, "`dataset.tokenizer` has no effect"),
+        ({"dataset": TorchtextConfig(train="a", tokenizer="bpe", min_count=2)}, "`dataset.min_count` has no effect on b"),
         ({"resume": 3}, "`resume` must be false, true or a path, but is 3"),
     ],
 )  # fmt: skip

@@ -66,9 +66,11 @@ def story(run: str | Path) -> dict[str, Any]:
     newest, best = list_checkpoints(run / "checkpoints")[0], run / "checkpoints" / "best.safetensors"
     state, results = load_checkpoint(newest).state, json.loads((run / "results.json").read_text())
     state["loop"].pop("seconds")
+    state["loop"]["totals"].pop("seconds")
     results.pop("seconds")
+    times = ("seconds", "tokens_per_second")
     epochs = {
-        line["epoch"]: {k: v for k, v in line.items() if k != "seconds"} for line in lines_of(run) if "epoch" in line
+        line["epoch"]: {k: v for k, v in line.items() if k not in times} for line in lines_of(run) if "epoch" in line
     }
     return {
         "newest": newest.name,

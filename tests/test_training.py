@@ -1,5 +1,6 @@
 """The one loop, against loops written out and against its own promises."""
 
+import json
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -226,7 +227,26 @@ def test_each_steps_loss_is_per_target_and_together_they_are_the_epochs() -> Non
     sizes = [len(batch.label) for batch in batches]
     by_steps = sum(report.loss * size for report, size in zip(reports, sizes, strict=True)) / sum(sizes)
     assert by_steps == pytest.approx(result.loss, rel=1e-9)
+    right = sum(report.accuracy * size for report, size in zip(reports, sizes, strict=True)) / sum(sizes)
+    assert right == pytest.approx(result.accuracy, rel=1e-9)
     assert all(report.tokens_per_second > 0 for report in reports)
+
+
+def test_the_costs_of_an_epoch_are_means_over_its_steps_across_a_stop() -> None:
+    model, state, reports = classifier(), LoopState(), []
+
+    def stop_after_one(report: StepReport, state: LoopState) -> bool:
+        reports.append(report)
+        return report.step == 1
+
+    batches = text_batches(5, 1, 2, 8)
+    for _ in range(2):
+        training(1, model, batches, [], optimizer=sgd(model), state=state, after_step=stop_after_one)
+        state = LoopState.from_dict(json.loads(json.dumps(state.to_dict())))
+    costs = state.totals.means()
+    assert costs["grad_norm"] == pytest.approx(sum(report.grad_norm for report in reports) / 4)
+    assert state.totals.tokens == sum(batch.tokens for batch in batches)
+    assert costs["tokens_per_second"] == pytest.approx(state.totals.tokens / state.totals.seconds)
 
 
 def test_after_step_ends_the_epoch_and_the_next_call_goes_on_there() -> None:

@@ -35,13 +35,34 @@ class EpochResult(NamedTuple):
 
 
 class StepReport(NamedTuple):
-    """What one optimizer step did; loss per target, the gradient's norm before clipping, the rate of the step."""
+    """What one optimizer step did: loss and accuracy per target, the gradient's norm before clipping, the rate."""
 
     step: int
     loss: float
+    accuracy: float
     grad_norm: float
     lr: float
     tokens_per_second: float
+
+
+@dataclass(kw_only=True, slots=True)
+class Totals:
+    """What the steps of an epoch add up to; `grad_norm` over the steps whose gradient was finite."""
+
+    loss: float = 0.0
+    targets: float = 0.0
+    correct: float = 0.0
+    grad_norm: float = 0.0
+    steps: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+
+    def means(self) -> dict[str, float]:
+        """Return what an epoch cost: the mean gradient norm, and tokens per second of training."""
+        return {
+            "grad_norm": self.grad_norm / max(self.steps, 1),
+            "tokens_per_second": self.tokens / max(self.seconds, 1e-9),
+        }
 
 
 @dataclass(kw_only=True, slots=True)
@@ -54,16 +75,21 @@ class LoopState:
     seconds: float = 0.0
     skipped: int = 0
     skipped_in_a_row: int = 0
-    totals: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])  # loss sum, targets, correct targets
+    totals: Totals = field(default_factory=Totals)  # of the epoch so far
 
     def begin(self, epoch: int) -> None:
         """Start `epoch`, or go on within it where the state stopped."""
         if self.epoch != epoch:
-            self.epoch, self.batch, self.totals = epoch, 0, [0.0, 0.0, 0.0]
+            self.epoch, self.batch, self.totals = epoch, 0, Totals()
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for a checkpoint."""
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "LoopState":
+        """Return the state that `to_dict` wrote."""
+        return cls(**{**values, "totals": Totals(**values["totals"])})
 
 
 class Stopwatch:
@@ -123,10 +149,12 @@ def training(
         for group in _grouped(_remaining(loader, state.batch), accumulate):
             if schedule is not None:
                 set_rate(optimizer, schedule(state))
-            loss, norm = step(group, state)
-            tokens = sum(batch.tokens for batch in group)
+            loss, accuracy, norm = step(group, state)
+            tokens, seconds = sum(batch.tokens for batch in group), watch.read()
+            state.totals.tokens += tokens
+            state.totals.seconds += seconds
             report = StepReport(
-                state.step, loss, norm, optimizer.param_groups[0]["lr"], tokens / max(watch.read(), 1e-9)
+                state.step, loss, accuracy, norm, optimizer.param_groups[0]["lr"], tokens / max(seconds, 1e-9)
             )
             show(bar, loss=loss, tokens_per_second=report.tokens_per_second)
             bar.update(len(group))
@@ -136,8 +164,8 @@ def training(
         valid_loss, valid_accuracy = validate(model, adapt(validloader, model), device=device, precision=precision,
                                               criterion=criterion)  # fmt: skip
     watch.read()
-    loss_sum, counted, correct = state.totals
-    return EpochResult(loss_sum / max(counted, 1), correct / max(counted, 1), valid_loss, valid_accuracy)
+    totals, counted = state.totals, max(state.totals.targets, 1)
+    return EpochResult(totals.loss / counted, totals.correct / counted, valid_loss, valid_accuracy)
 
 
 class _Step:
@@ -162,23 +190,27 @@ class _Step:
         self.scaler = scaler or torch.amp.GradScaler(device.type, enabled=precision == "fp16")
         self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
 
-    def __call__(self, group: list[Any], state: LoopState) -> tuple[float, float]:
-        """Return the loss per target and the norm of the gradient."""
-        totals = self._backward(group)
+    def __call__(self, group: list[Any], state: LoopState) -> tuple[float, float, float]:
+        """Return the loss per target, the share predicted right, and the norm of the gradient."""
+        sums = self._backward(group)
         self.scaler.unscale_(self.optimizer)
         norm = float(nn.utils.clip_grad_norm_(self.parameters, self.max_norm))
-        loss_sum, counted, correct = totals.tolist()
+        loss, targets, correct = sums.tolist()
         state.batch += len(group)
         state.step += 1
-        self._guard(loss_sum, norm, state)
+        self._guard(loss, norm, state)
         if math.isfinite(norm):
+            state.totals.grad_norm += norm
+            state.totals.steps += 1
             self.scaler.step(self.optimizer)
             if self.ema is not None:
                 self.ema.update()
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
-        state.totals = [a + b for a, b in zip(state.totals, (loss_sum, counted, correct), strict=True)]
-        return loss_sum / max(counted, 1), norm
+        state.totals.loss += loss
+        state.totals.targets += targets
+        state.totals.correct += correct
+        return loss / max(targets, 1), correct / max(targets, 1), norm
 
     def _backward(self, group: list[Any]) -> Tensor:
         """Add up the gradients of the mean loss over the group; return loss sum, targets and correct targets."""

@@ -28,9 +28,6 @@ from zoo.config.models import (
 from zoo.config.whole import GROUPS, Device, Precision, TrainConfig
 from zoo.errors import ConfigError, unknown
 
-HANDWRITTEN = ("sgd", "momentum", "adagrad", "rmsprop", "adam")
-"""Optimizers that zoo.optim.handwritten has."""
-
 
 def task_of(dataset: Any) -> Task:
     """Return the kind of task that a dataset config poses."""
@@ -71,6 +68,7 @@ def check(config: TrainConfig) -> None:
     _check_dataset(config.dataset)
     _check_optimizer(config.optimizer)
     _check_task(config)
+    _check_search(config)
     _check_monitor(config)
     if config.precision == Precision.fp16 and config.device == Device.cpu:
         raise ConfigError("precision=fp16 needs a GPU; use precision=bf16 or precision=fp32 on a CPU")
@@ -165,8 +163,9 @@ def _check_dataset(dataset: Any) -> None:
         isinstance(c, int | str) and not isinstance(c, bool) for c in dataset.columns
     ):
         raise ConfigError(f"`dataset.columns` must be two names or numbers, as in [0,1], but is {dataset.columns}")
-    if isinstance(dataset, PairsConfig | LabelledConfig):
-        _check_min_count(dataset)
+    if isinstance(dataset, TorchtextConfig):
+        _check_tokenizers(dataset)
+    _check_min_count(dataset)
     if (
         isinstance(dataset, PairsConfig)
         and dataset.shared_vocabulary
@@ -178,13 +177,21 @@ def _check_dataset(dataset: Any) -> None:
         )
 
 
-def _check_min_count(dataset: PairsConfig | LabelledConfig) -> None:
+def _check_tokenizers(dataset: TorchtextConfig) -> None:
+    """Refuse a tokenizer of the task that was not chosen."""
+    idle = ("src_tokenizer", "tgt_tokenizer") if dataset.task == Task.labelled else ("tokenizer",)
+    for item in fields(dataset):
+        if item.name in idle and getattr(dataset, item.name) != item.default:
+            raise ConfigError(f"`dataset.{item.name}` has no effect on dataset.task={dataset.task}; leave it out")
+
+
+def _check_min_count(dataset: PairsConfig | LabelledConfig | TorchtextConfig) -> None:
     """Refuse a `min_count` where no side has a vocabulary of its own making: subword models have their pieces."""
-    names = (
-        [dataset.tokenizer] if isinstance(dataset, LabelledConfig) else [dataset.src_tokenizer, dataset.tgt_tokenizer]
-    )
+    sides = ("tokenizer",) if task_of(dataset) == Task.labelled else ("src_tokenizer", "tgt_tokenizer")
+    names = [getattr(dataset, side) for side in sides]
     if dataset.min_count > 1 and set(names) <= {Tokenizer.bpe, Tokenizer.unigram}:
-        raise ConfigError("`dataset.min_count` has no effect on bpe and unigram; set `dataset.vocab_size`")
+        instead = "leave it out" if isinstance(dataset, TorchtextConfig) else "set `dataset.vocab_size`"
+        raise ConfigError(f"`dataset.min_count` has no effect on bpe and unigram; {instead}")
 
 
 def _paths(value: Any, key: str) -> Any:
@@ -200,10 +207,16 @@ def _check_optimizer(optimizer: Any) -> None:
     betas = getattr(optimizer, "betas", [0.0, 0.0])
     if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
         raise ConfigError(f"`optimizer.betas` must be two numbers from 0 to below 1, but is {betas}")
-    if getattr(optimizer, "handwritten", False) and optimizer.name not in HANDWRITTEN:
-        raise ConfigError(
-            f"`optimizer.handwritten` goes with {', '.join(HANDWRITTEN)}, not with {optimizer.name}; set it to false"
-        )
+
+
+def _check_search(config: TrainConfig) -> None:
+    """Refuse options of the search for models that search for nothing."""
+    for item in fields(config):
+        idle = item.name in ("beam", "length_penalty") and getattr(config, item.name) != item.default
+        if idle and task_of_model(config.model) == Task.labelled:
+            raise ConfigError(
+                f"`{item.name}` has no effect on model={config.model.name}, which finds labels; leave it out"
+            )
 
 
 def _check_monitor(config: TrainConfig) -> None:

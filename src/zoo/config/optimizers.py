@@ -19,6 +19,10 @@ def eps(default: float) -> Any:
     return option(default, "term that keeps the division finite", above=0)
 
 
+def betas() -> Any:
+    return option([0.9, 0.98], "decay of the averages of gradients and of their squares")
+
+
 def handwritten() -> Any:
     return option(False, "use the version written out in zoo.optim.handwritten")
 
@@ -35,13 +39,23 @@ class SGDConfig:
 
 @dataclass(kw_only=True, slots=True)
 class MomentumConfig:
-    """SGD with momentum (Polyak 1964) or Nesterov's (1983)."""
+    """SGD with momentum (Polyak 1964)."""
 
     name: str = "momentum"
     lr: float = lr(0.1)
     weight_decay: float = weight_decay()
     momentum: float = option(0.9, "share of the last step that is kept", above=0, below=1)
     handwritten: bool = handwritten()
+
+
+@dataclass(kw_only=True, slots=True)
+class NesterovConfig:
+    """SGD with Nesterov's momentum (1983)."""
+
+    name: str = "nesterov"
+    lr: float = lr(0.1)
+    weight_decay: float = weight_decay()
+    momentum: float = option(0.9, "share of the last step that is kept", above=0, below=1)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -80,14 +94,25 @@ class RMSpropConfig:
 
 @dataclass(kw_only=True, slots=True)
 class AdamConfig:
-    """Adam (Kingma and Ba 2015) and its kin adamw, nadam, radam."""
+    """Adam (Kingma and Ba 2015)."""
 
     name: str = "adam"
     lr: float = lr(2e-3)
     weight_decay: float = weight_decay()
-    betas: list[float] = option([0.9, 0.98], "decay of the averages of gradients and of their squares")
+    betas: list[float] = betas()
     eps: float = eps(1e-8)
     handwritten: bool = handwritten()
+
+
+@dataclass(kw_only=True, slots=True)
+class AdamKinConfig:
+    """Variants of Adam: adamw, nadam, radam."""
+
+    name: str = "adamw"
+    lr: float = lr(2e-3)
+    weight_decay: float = weight_decay()
+    betas: list[float] = betas()
+    eps: float = eps(1e-8)
 
 
 def warmup(default: float) -> Any:
@@ -165,14 +190,14 @@ class OneCycleConfig:
 OPTIMIZERS: dict[str, type] = {
     "sgd": SGDConfig,
     "momentum": MomentumConfig,
-    "nesterov": MomentumConfig,
+    "nesterov": NesterovConfig,
     "adagrad": AdagradConfig,
     "adadelta": AdadeltaConfig,
     "rmsprop": RMSpropConfig,
     "adam": AdamConfig,
-    "adamw": AdamConfig,
-    "nadam": AdamConfig,
-    "radam": AdamConfig,
+    "adamw": AdamKinConfig,
+    "nadam": AdamKinConfig,
+    "radam": AdamKinConfig,
 }
 SCHEDULERS: dict[str, type] = {
     "constant": ConstantConfig,

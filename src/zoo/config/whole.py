@@ -44,8 +44,12 @@ class TrainConfig:
     patience: int = option(0, "epochs without a better value before stopping early; 0: never", at_least=0)
     monitor: str = option("auto", "validation metric that picks the best epoch; auto: the task's main one")
     direction: Direction = option(Direction.auto, "whether the monitored metric should be small or large")
-    valid_limit: int = option(1000, "validation sources decoded after each epoch; 0: all", at_least=0)
-    test_limit: int = option(0, "sources decoded in the final evaluation, of each part; 0: all", at_least=0)
+    valid_limit: int = option(
+        1000, "validation sources that a sequence model decodes after each epoch; 0: all", at_least=0
+    )
+    test_limit: int = option(
+        0, "sources that a sequence model decodes in the final evaluation, of each part; 0: all", at_least=0
+    )
     beam: int = option(1, "beam width of the final evaluation; 1: greedy", at_least=1)
     length_penalty: float = option(1.0, "power of the length that a beam's score is divided by", at_least=0)
     log_every: int = option(20, "steps between points of the step curves", at_least=1)

@@ -96,5 +96,5 @@ class Learner:
             self.schedule.load_state_dict(schedule)
         if self.scaler.is_enabled() and values["scaler"]:
             self.scaler.load_state_dict(values["scaler"])
-        self.state = LoopState(**values["loop"])
+        self.state = LoopState.from_dict(values["loop"])
         restore_random_states(saved.part("random"), values["random"])

@@ -92,6 +92,10 @@ class Run:
         self.model.eval()
 
     def _decoding(self, beam: int | None, nbest: int) -> Decoding:
+        if beam is not None and "text" in self.coding.codecs:
+            raise ConfigError(
+                f"`beam` has no effect on model={self.config.model.name}, which finds labels; leave it out"
+            )
         width = beam or max(self.setting.decoding.width, nbest)
         if nbest > width:
             raise ConfigError(f"`nbest` must be at most the beam width ({width}), but is {nbest}; raise beam")
@@ -112,9 +116,10 @@ class Run:
         lines = list(texts)
         if not lines:
             return []
+        decoding = self._decoding(beam, nbest)
         if "text" in self.coding.codecs:
             return self._labels(lines)
-        outputs = self._outputs(lines, self._decoding(beam, nbest))
+        outputs = self._outputs(lines, decoding)
         return [found if nbest > 1 else found[0] for found in outputs]
 
     def _labels(self, lines: list[str]) -> list[Label]:

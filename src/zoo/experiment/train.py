@@ -242,7 +242,8 @@ class Session:
             )
 
     def _costs(self) -> dict[str, float]:
-        return {"lr": self.learner.lr, "seconds": round(self.learner.state.seconds, 3)}
+        state = self.learner.state
+        return {**state.totals.means(), "lr": self.learner.lr, "seconds": round(state.seconds, 3)}
 
     def _measure(self) -> dict[str, float]:
         """Return the task's metrics of the validation part, and record samples and an attention picture."""

@@ -8,6 +8,9 @@ from zoo.config import GROUPS, TrainConfig, to_dict
 
 Sample = tuple[str, str, str | Sequence[str]]
 
+CURVES_ALONE = ("grad_norm", "tokens_per_second")
+"""Figures of an epoch that the line to read leaves out."""
+
 
 def sample_table(rows: Sequence[Sample]) -> str:
     """Return sources, predictions and references as a Markdown table in which any text stays what it is.
@@ -51,7 +54,9 @@ def tag_of(name: str) -> str:
 
 def epoch_line(epoch: int, total: int, values: Mapping[str, Any]) -> str:
     """Return an epoch's numbers as a line to read; a training value has its validation value in brackets."""
-    numbers = {name: value for name, value in values.items() if isinstance(value, int | float)}
+    numbers = {
+        name: value for name, value in values.items() if isinstance(value, int | float) and name not in CURVES_ALONE
+    }
     parts = []
     for name, value in numbers.items():
         part, _, metric = name.partition("_")
