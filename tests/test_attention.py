@@ -140,7 +140,7 @@ def test_rotary_scores_depend_on_the_distance_alone():
     scores = [queries @ keys.mT for queries, keys, _ in (attention.project(x, start) for start in (0, 9, 1000))]
     torch.testing.assert_close(scores[1], scores[0])
     torch.testing.assert_close(scores[2], scores[0])
-    plain = split_heads(attention.qkv(x).chunk(3, -1)[0], 2)
+    (plain,) = split_heads(attention.qkv(x).chunk(3, -1)[0], 2)
     assert not torch.allclose(attention.project(x, 1)[0], plain)
 
 

@@ -81,6 +81,7 @@ def test_an_epoch_is_curves_a_json_line_and_a_line_to_read(tmp_path: Path, capsy
     values = VALUES | {"train_loss": torch.tensor(0.5), "valid_loss": np.float32(0.75)}
     with Recorder(tmp_path, total=9) as recorder:
         recorder.epoch(epoch=3, step=120, values=values)
+    captured = capsys.readouterr()  # before TensorBoard's reader logs
     events = read(tmp_path)
     assert set(events.Tags()["scalars"]) == {
         "loss/train", "loss/valid", "accuracy/train", "accuracy/valid", "valid/sequence_error_rate", "epoch/lr",
@@ -90,7 +91,6 @@ def test_an_epoch_is_curves_a_json_line_and_a_line_to_read(tmp_path: Path, capsy
     assert lines(tmp_path) == [{"epoch": 3, "step": 120, **VALUES}]
     assert list(lines(tmp_path)[0])[:2] == ["epoch", "step"]
     line = "epoch 3/9: loss 0.5 (valid 0.75), accuracy 0.8 (valid 0.7), sequence_error_rate 0.4, lr 0.002, 12.3 s"
-    captured = capsys.readouterr()
     assert (captured.out, captured.err) == ("", line + "\n")
     assert re.fullmatch(
         r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d " + re.escape(line) + "\n", (tmp_path / "train.log").read_text()

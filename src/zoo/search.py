@@ -39,28 +39,30 @@ class Hypothesis(NamedTuple):
 def greedy(model: SequenceModel, src: Tensor, src_lengths: Tensor, *, max_length: int) -> list[Hypothesis]:
     """Take the likeliest token at each step, at most `max_length` of them, the end symbol included.
 
-    src is (batch, time), src_lengths (batch) on the CPU. Rows that have ended leave the batch, so that the last
-    steps cost what the longest rows need. The score is the mean log-probability of a token.
+    src is (batch, time), src_lengths (batch) on the CPU. Rows that have ended leave the batch once they are an eighth
+    of it, so that the last steps cost what the longest rows need. The score is the mean log-probability of a token.
     """
     count, device = len(src), src.device
     state = model.encode(src, src_lengths)
     output = torch.full((count, max_length), EOS, device=device)
     total = torch.zeros(count, device=device)
-    length = torch.full((count,), max_length, device=device)
+    length = torch.zeros(count, dtype=torch.int64, device=device)
     rows = torch.arange(count, device=device)  # of the batch as it was given
     tokens = torch.full((count,), BOS, device=device)
+    ended = torch.zeros(count, dtype=torch.bool, device=device)
     for step in range(max_length):
         logits, state = model.decode_step(tokens, state)
         best, tokens = logits.float().log_softmax(-1).max(-1)
+        tokens = tokens.masked_fill_(ended, EOS)
         output[rows, step] = tokens
-        total[rows] += best
+        total[rows] += best.masked_fill_(ended, 0)
+        length[rows[~ended]] = step + 1
         ended = tokens == EOS
-        if ended.any():
-            length[rows[ended]] = step + 1
-            alive = (~ended).nonzero().squeeze(1)
-            if not len(alive):
-                break
-            rows, tokens, state = rows[alive], tokens[alive], state.select(alive)
+        alive = (~ended).nonzero().squeeze(1)
+        if not len(alive):
+            break
+        if len(alive) <= len(rows) * 7 // 8:
+            rows, tokens, ended, state = rows[alive], tokens[alive], ended[alive], state.select(alive)
     scores = (total / length).tolist()
     return [Hypothesis(_until_end(ids), score) for ids, score in zip(output.tolist(), scores, strict=True)]
 
@@ -103,6 +105,8 @@ def beam(
         alive = [row for row, source in enumerate(sources) if len(ended[source]) < width]
         if not alive:
             break
+        if len(alive) > len(sources) * 7 // 8:
+            alive = list(range(len(sources)))
         kept = torch.tensor(alive, device=device)
         state = state.select((kept[:, None] * width + parents[kept]).reshape(-1))
         prefixes, scores, sources = prefixes[kept], scores[kept], [sources[row] for row in alive]

@@ -1,6 +1,9 @@
 """Where and in which arithmetic a run computes."""
 
+import ctypes
+import os
 import random
+from contextlib import suppress
 
 import numpy as np
 import torch
@@ -8,6 +11,24 @@ from torch import Tensor
 
 from zoo.config import Device, Precision
 from zoo.errors import ConfigError, unknown
+
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+"""From glibc's malloc.h."""
+
+
+def keep_memory() -> None:
+    """Let the CPU's libraries keep what they would otherwise make anew at each step; call it before computing.
+
+    oneDNN compiles its products for each shape of batch and keeps 1,024 of them, fewer than an epoch has: with more
+    room a training is 6 % faster. glibc hands large freed blocks back to the system, which clears their pages for the
+    next step: 5 %. (256-wide Transformer on two cores.)
+    """
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "8192")
+    with suppress(OSError, AttributeError):  # only glibc has `mallopt`
+        libc = ctypes.CDLL(None)
+        libc.mallopt(M_MMAP_THRESHOLD, 1 << 30)
+        libc.mallopt(M_TRIM_THRESHOLD, (1 << 31) - 1)
 
 
 def choose_device(device: Device | str) -> torch.device:

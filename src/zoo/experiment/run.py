@@ -16,7 +16,7 @@ from zoo.data.vocab import BOS, EOS
 from zoo.errors import ConfigError
 from zoo.evaluation import Decoding, Setting, autocast, decode, evaluate, probabilities, search
 from zoo.experiment.directory import RunDirectory, run_path
-from zoo.experiment.machine import choose_device, choose_precision
+from zoo.experiment.machine import choose_device, choose_precision, keep_memory
 from zoo.models import build_model
 from zoo.record import attention_figure, save_figure
 
@@ -72,6 +72,7 @@ def attention_of(
 
 def open_run(name: str | Path, *, device: str = "auto") -> "Run":
     """Open a run by its directory, a file in it, or `last`; CheckpointError where there is none."""
+    keep_memory()
     return Run(RunDirectory(run_path(str(name))), choose_device(device))
 
 

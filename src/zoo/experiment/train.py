@@ -30,7 +30,7 @@ from zoo.experiment.identity import (
     digests_of,
 )
 from zoo.experiment.learner import Learner
-from zoo.experiment.machine import choose_device, choose_precision, seed_all
+from zoo.experiment.machine import choose_device, choose_precision, keep_memory, seed_all
 from zoo.experiment.measure import final_metrics, greedily, measure_epoch, measure_parts, named_figures
 from zoo.experiment.run import attention_of, has_attention, setting_of
 from zoo.experiment.signals import Interruption
@@ -49,6 +49,7 @@ def train(config: TrainConfig) -> dict[str, Any]:
     A finished run that is resumed without more to do returns its results and changes nothing.
     """
     check(config)
+    keep_memory()
     device = choose_device(config.device)
     run = choose_directory(config)
     run.create()

@@ -130,15 +130,16 @@ def dot_product_attention(queries: Tensor, keys: Tensor, values: Tensor, bias: T
 
 def attention_weights(queries: Tensor, keys: Tensor, bias: Tensor | None) -> Tensor:
     """Return the weights (batch, heads, time, src_time) of `dot_product_attention`."""
-    scores = torch.matmul(queries * queries.size(-1) ** -0.5, keys.transpose(-2, -1))
+    scores = torch.matmul(queries, keys.transpose(-2, -1)).mul_(queries.size(-1) ** -0.5)
     if bias is not None:
         scores += bias.to(scores.dtype)
     return torch.softmax(scores, -1)
 
 
-def split_heads(x: Tensor, nhead: int) -> Tensor:
-    """Turn (batch, time, dim) into (batch, heads, time, dim / heads)."""
-    return x.view(*x.shape[:-1], nhead, -1).transpose(1, 2)
+def split_heads(x: Tensor, nhead: int, parts: int = 1) -> tuple[Tensor, ...]:
+    """Turn (batch, time, parts * dim) into `parts` tensors (batch, heads, time, dim / heads), with one copy for all."""
+    split = x.view(*x.shape[:-1], parts, nhead, -1)  # (batch, time, parts, heads, dim)
+    return split.permute(2, 0, 3, 1, 4).contiguous().unbind(0)
 
 
 def merge_heads(x: Tensor) -> Tensor:
@@ -170,7 +171,7 @@ class SelfAttention(nn.Module):
 
     def project(self, x: Tensor, start: int = 0) -> tuple[Tensor, Tensor, Tensor]:
         """Return queries, keys, values (batch, heads, time, dim) of x, whose first position is `start`."""
-        queries, keys, values = (split_heads(part, self.nhead) for part in self.qkv(x).chunk(3, -1))
+        queries, keys, values = split_heads(self.qkv(x), self.nhead, parts=3)
         if self.rotary is not None:
             queries, keys = self.rotary(queries, start), self.rotary(keys, start)
         return queries, keys, values
@@ -194,15 +195,16 @@ class CrossAttention(nn.Module):
 
     def project(self, memory: Tensor) -> tuple[Tensor, Tensor]:
         """Return keys and values (batch, heads, src_time, dim) of the encoded source (batch, src_time, d_model)."""
-        keys, values = (split_heads(part, self.nhead) for part in self.key_value(memory).chunk(2, -1))
+        keys, values = split_heads(self.key_value(memory), self.nhead, parts=2)
         return keys, values
 
     def forward(self, x: Tensor, keys: Tensor, values: Tensor, bias: Tensor | None = None) -> Tensor:
         """Attend from x (batch, time, d_model) to keys and values as `project` gives them."""
-        queries = split_heads(self.query(x), self.nhead)
+        (queries,) = split_heads(self.query(x), self.nhead)
         attended: Tensor = self.output(merge_heads(dot_product_attention(queries, keys, values, bias)))
         return attended
 
     def weights(self, x: Tensor, keys: Tensor, bias: Tensor | None = None) -> Tensor:
         """Return the attention weights (batch, time, src_time), averaged over the heads."""
-        return attention_weights(split_heads(self.query(x), self.nhead), keys, bias).mean(1)
+        (queries,) = split_heads(self.query(x), self.nhead)
+        return attention_weights(queries, keys, bias).mean(1)

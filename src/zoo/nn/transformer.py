@@ -67,7 +67,7 @@ def build_feedforward(d_model: int, dim_feedforward: int, activation: str | Bloc
     if activation == "swiglu":
         return SwiGLU(d_model, dim_feedforward)
     if activation in ("relu", "gelu"):
-        return FeedForward(d_model, dim_feedforward, nn.ReLU() if activation == "relu" else nn.GELU())
+        return FeedForward(d_model, dim_feedforward, nn.ReLU(inplace=True) if activation == "relu" else nn.GELU())
     raise ValueError(f"`activation` must be one of relu, gelu, swiglu, but is {activation!r}")
 
 
@@ -204,10 +204,13 @@ class DecoderState(NamedTuple):
     bias: Tensor | None
     sources: Tensor
 
+    @torch.no_grad()  # an output that is written in place has no gradient
     def select(self, rows: Tensor) -> "DecoderState":
         """Return the state of these rows, in this order; rows may repeat. The new state is a copy."""
         sources = self.sources[rows]
-        past = self.past.index_select(1, rows)
+        past = self.past.new_empty(self.past.size(0), len(rows), *self.past.shape[2:])
+        filled = slice(0, self.time)
+        torch.index_select(self.past[:, :, :, filled], 1, rows, out=past[:, :, :, filled])
         if torch.equal(sources, self.sources):  # beams of a source trade places: what they look at stays
             return self._replace(past=past)
         bias = None if self.bias is None else self.bias[rows]
