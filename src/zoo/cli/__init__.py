@@ -66,6 +66,12 @@ def _predict(arguments: list[str]) -> int:
     return predict(arguments)
 
 
+def _benchmark(arguments: list[str]) -> int:
+    from zoo.cli.bench import benchmark
+
+    return benchmark(arguments)
+
+
 def _models(arguments: list[str]) -> int:
     return _listing("model", arguments)
 
@@ -88,6 +94,7 @@ VERBS: dict[str, tuple[str, Callable[[list[str]], int]]] = {
     "train": ("train a model (the same as zoo-train)", _train),
     "evaluate": ("score a run on its validation or test part, or on files", _evaluate),
     "predict": ("apply a run to lines of text", _predict),
+    "benchmark": ("measure how fast a model trains and decodes on this machine", _benchmark),
     "models": ("list the models", _models),
     "datasets": ("list the datasets", _datasets),
 }

@@ -213,14 +213,19 @@ def choices(typed: dict[str, str]) -> dict[str, str | None]:
     return select(groups)
 
 
-def config_of(typed: dict[str, str], *, complete: bool = True) -> TrainConfig | None:
-    """Return the checked config of one job, composed without Hydra; not `complete`: types are checked alone."""
+def config_of(typed: dict[str, str]) -> TrainConfig:
+    """Return the checked config of one job, composed without Hydra."""
+    return from_dict(compose_typed(typed), where="options")
+
+
+def compose_typed(typed: dict[str, str]) -> dict[str, Any]:
+    """Return the options of one job, composed without Hydra; names and types are checked, values are not."""
     chosen = choices(typed)
     data = compose(chosen)
     for key, text in typed.items():
         if key not in ALL_GROUPS:
             _assign(data, key, read_value(text, hint_of(key, chosen), key))
-    return from_dict(data, where="options") if complete else None
+    return data
 
 
 def _assign(data: dict[str, Any], key: str, value: Any) -> None:

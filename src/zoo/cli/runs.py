@@ -29,7 +29,8 @@ def _parser(verb: str, description: str) -> Parser:
     return parser
 
 
-def _positive(value: int | None, flag: str) -> None:
+def positive(value: int | None, flag: str) -> None:
+    """Refuse a number below 1."""
     if value is not None and value < 1:
         raise ConfigError(f"`{flag}` must be at least 1, but is {value}")
 
@@ -45,7 +46,7 @@ def evaluate(arguments: list[str]) -> int:
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args(arguments)
-    _positive(options.beam, "--beam")
+    positive(options.beam, "--beam")
     if options.data and len(options.data) > 2:
         raise ConfigError(f"`--data` takes one file or two aligned ones, but got {len(options.data)}")
     run = _open(options)
@@ -86,8 +87,8 @@ def predict(arguments: list[str]) -> int:
     parser.add_argument("--format", choices=["text", "jsonl"], default="text", help="default: text")
     parser.add_argument("--attention", metavar="PNG", help="draw what the first line's prediction attends to")
     options = parser.parse_intermixed_args(arguments)
-    _positive(options.beam, "--beam")
-    _positive(options.nbest, "--nbest")
+    positive(options.beam, "--beam")
+    positive(options.nbest, "--nbest")
     _has_file(options.file)
     if options.attention is not None:
         _is_drawable(Path(options.attention))

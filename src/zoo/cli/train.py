@@ -100,7 +100,10 @@ def checked(parsed: list[Override], *, complete: bool) -> list[str]:
     words: dict[str, str] = {}
     for typed in checking.combinations(parsed):
         # A raw value (an interpolation, Hydra's own functions) is known to Hydra alone, which checks its type.
-        checking.config_of(typed, complete=complete and not any(item.raw for item in parsed))
+        if complete and not any(item.raw for item in parsed):
+            checking.config_of(typed)
+        else:
+            checking.compose_typed(typed)
         chosen = checking.choices(typed)
         kept = [item for item in parsed if not (item.key in FREE_GROUPS and item.texts == ["null"])]  # the default
         words = words or {item.key: checking.for_hydra(item, chosen) for item in kept}
