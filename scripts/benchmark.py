@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -194,17 +195,19 @@ def recurrent(bench: Bench) -> list[Row]:
 
 
 def classifiers(bench: Bench) -> list[Row]:
-    """Train classifiers on Rotten Tomatoes: `bag` against fastText, words a second over whole trainings."""
-    config = recipe(model="classifier")
+    """Train `bag` and fastText on Rotten Tomatoes, at settings that reach like accuracies on the validation part."""
+    choices = {"model": "classifier", "batch_tokens": 16384, "optimizer__lr": 0.015}
+    config = recipe(**choices)
     parts = read_parts(config)
     texts, others_texts = ([text.split() for text in part.sources] for part in (parts.train, parts.valid))
     accuracies: dict[str, float] = {}
 
     def zoo() -> float:
         with TemporaryDirectory() as folder:
-            results = train(recipe(model="classifier", run_dir=Path(folder, "run")))
-        accuracies["zoo"] = results["valid"]["accuracy"]
-        return sum(map(len, texts)) * results["epochs"] / results["seconds"]
+            run = Path(folder, "run")
+            accuracies["zoo"] = train(recipe(**choices, run_dir=run))["valid"]["accuracy"]
+            epochs = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+        return median(epoch["tokens_per_second"] for epoch in epochs)
 
     def fasttext() -> float:
         model = peers.fasttext.train(texts, parts.train.targets, dim=300, epochs=10, lr=0.5, threads=2)
@@ -212,7 +215,7 @@ def classifiers(bench: Bench) -> list[Row]:
         return float(model.training_words_per_second)
 
     others: dict[str, Task | str] = {"fastText, 300 wide": absent(peers.fasttext) or fasttext}
-    rows = compare("train a `bag` classifier, validation included", "words/s", zoo, others, repeats=bench.repeats)
+    rows = compare("train a `bag` classifier", "words/s", zoo, others, repeats=bench.repeats)
     reached = ", ".join(f"{name} {value:.3f}" for name, value in accuracies.items())
     return [row._replace(work=f"{row.work} (valid accuracy: {reached})") for row in rows]
 

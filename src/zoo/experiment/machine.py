@@ -24,7 +24,7 @@ def keep_memory() -> None:
     room a training is 6 % faster. glibc hands large freed blocks back to the system, which clears their pages for the
     next step: 5 %. (256-wide Transformer on two cores.)
     """
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "8192")
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "4096")
     with suppress(OSError, AttributeError):  # only glibc has `mallopt`
         libc = ctypes.CDLL(None)
         libc.mallopt(M_MMAP_THRESHOLD, 1 << 30)
