@@ -119,8 +119,12 @@ def test_beams_of_a_source_keep_its_keys_in_place():
     src, lengths, _ = a_batch()
     state = model.encode(src, lengths).select(torch.tensor([0, 0, 1, 1, 2, 2]))
     _, state = model.decode_step(torch.full((6,), 5), state)
+    assert state.memory.size(1) == 3  # once for each source
     assert state.select(torch.tensor([1, 0, 2, 2, 5, 4])).memory is state.memory
-    assert state.select(torch.tensor([2, 0, 2, 2, 5, 4])).memory is not state.memory
+    assert state.select(torch.tensor([5, 4, 0, 0])).owners.tolist() == [2, 0]
+    uneven = state.select(torch.tensor([2, 0, 2, 2, 5, 4]))
+    assert uneven.owners.tolist() == [1, 0, 1, 1, 2, 2]
+    torch.testing.assert_close(uneven.memory, state.memory[:, [1, 0, 1, 1, 2, 2]])
 
 
 def test_a_selected_state_is_a_copy():

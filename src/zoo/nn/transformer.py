@@ -151,11 +151,12 @@ class DecoderLayer(nn.Module):
     def step(self, x: Tensor, past: Tensor, time: int, memory: Tensor, bias: Tensor | None) -> Tensor:
         """Map one position x (batch, 1, d_model), the `time`-th, and write its keys and values into `past`.
 
-        past (2, batch, heads, capacity, dim) holds the earlier keys and values, memory (2, batch, heads, src_time,
-        dim) those of the source.
+        past (2, batch, heads, capacity, dim) holds the earlier keys and values, memory (2, sources, heads, src_time,
+        dim) those of the sources, at which all rows of a source look together.
         """
+        beams = (memory.size(1), -1, x.size(-1))  # (sources, rows of each, d_model)
         x = self.attention_residual(x, lambda inner: self._look_back(inner, past, time))
-        x = self.cross_residual(x, lambda inner: self.cross(inner, memory[0], memory[1], bias))
+        x = self.cross_residual(x, lambda inner: self.cross(inner.view(beams), *memory, bias).view_as(inner))
         x = self.feedforward_residual(x, self.feedforward)
         return x
 
@@ -191,30 +192,35 @@ class TransformerEncoder(nn.Module):
 
 
 class DecoderState(NamedTuple):
-    """What decoding remembers: keys and values of all layers, for each row of the batch.
+    """What decoding remembers: keys and values of all layers, of the target for each row and of each source once.
 
     past is (2 * layers, batch, heads, capacity, dim), of which the first `time` positions are filled; memory is
-    (2 * layers, batch, heads, src_time, dim), bias (batch, 1, 1, src_time), sources (batch) the row of `encode` that
-    a row came from.
+    (2 * layers, sources, heads, src_time, dim), bias (sources, 1, 1, src_time), owners (sources) the rows of `encode`
+    that these came from. Each source has equally many rows of the batch, one after the other: the beams of a search.
     """
 
     past: Tensor
     time: int
     memory: Tensor
     bias: Tensor | None
-    sources: Tensor
+    owners: Tensor
 
     @torch.no_grad()  # an output that is written in place has no gradient
     def select(self, rows: Tensor) -> "DecoderState":
         """Return the state of these rows, in this order; rows may repeat. The new state is a copy."""
-        sources = self.sources[rows]
         past = self.past.new_empty(self.past.size(0), len(rows), *self.past.shape[2:])
         filled = slice(0, self.time)
         torch.index_select(self.past[:, :, :, filled], 1, rows, out=past[:, :, :, filled])
-        if torch.equal(sources, self.sources):  # beams of a source trade places: what they look at stays
+        beams = self.past.size(1) // len(self.owners)
+        sources = self.owners[rows // beams]
+        owners, counts = torch.unique_consecutive(sources, return_counts=True)
+        if (counts != counts[0]).any():
+            owners = sources
+        if torch.equal(owners, self.owners):  # beams of a source trade places: what they look at stays
             return self._replace(past=past)
-        bias = None if self.bias is None else self.bias[rows]
-        return DecoderState(past, self.time, self.memory.index_select(1, rows), bias, sources)
+        places = (owners[:, None] == self.owners).int().argmax(1)
+        bias = None if self.bias is None else self.bias[places]
+        return DecoderState(past, self.time, self.memory.index_select(1, places), bias, owners)
 
     def grown(self) -> "DecoderState":
         """Return a state that has room for one more position."""
