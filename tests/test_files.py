@@ -3,13 +3,15 @@ import json
 import re
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zoo.config import Header
-from zoo.data.files import LONGEST_LINE, read_rows
+from zoo.data import files
+from zoo.data.files import LONGEST_LINE
 from zoo.data.splits import Rows
 from zoo.errors import ConfigError, DataError
 
@@ -20,6 +22,10 @@ TSV = 'one\t1\nzwei \u2028 <pad>\t"2\n\t3\n'.encode()
 @pytest.fixture(scope="module")
 def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("files")
+
+
+def read_rows(paths: str | list[str], **options: Any) -> Rows:
+    return Rows.of(files.read_rows(paths, **options))
 
 
 def write(directory: Path, name: str, content: bytes | str) -> str:
@@ -82,7 +88,7 @@ def test_a_header_of_two_aligned_files_is_skipped_in_both(tmp_path: Path) -> Non
 
 def fails(paths: str | list[str], message: str, **options: object) -> None:
     with pytest.raises(DataError, match=re.escape(message)) as caught:
-        read_rows(paths, **options)  # type: ignore[arg-type]
+        read_rows(paths, **options)
     assert "\n" not in str(caught.value)
 
 

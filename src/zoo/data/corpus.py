@@ -1,5 +1,6 @@
 """Corpora: ids in flat arrays, from which a batch is cut without a loop."""
 
+from array import array
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
@@ -15,6 +16,8 @@ from zoo.data.vocab import BOS, EOS, PAD, UNK
 Array = np.ndarray[Any, np.dtype[Any]]
 Resample = Callable[[int, int], tuple["Sequences", ...]]
 """From (seed, epoch) the training ids of each side, for subword sampling."""
+PIECE = 1 << 16
+"""Sequences or ids that are worked on at a time, so that a large corpus needs no second one beside it."""
 
 
 class Sequences:
@@ -26,7 +29,6 @@ class Sequences:
     def __init__(self, ids: Array, offsets: Array) -> None:
         self.ids = ids.astype(np.int32, copy=False)
         self.offsets = offsets.astype(np.int64, copy=False)
-        self.lengths = np.diff(self.offsets)
 
     @classmethod
     def from_lengths(cls, ids: Array, lengths: Array) -> "Sequences":
@@ -41,7 +43,17 @@ class Sequences:
         return cls.from_lengths(ids, np.fromiter(map(len, lists), dtype=np.int64, count=len(lists)))
 
     def __len__(self) -> int:
-        return len(self.lengths)
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> Array:
+        """Return the lengths of all sequences, counted anew each time."""
+        return np.diff(self.offsets)
+
+    def lengths_of(self, rows: Array) -> Array:
+        """Return the lengths of the given sequences."""
+        lengths: Array = self.offsets[rows + 1] - self.offsets[rows]
+        return lengths
 
     def row(self, index: int) -> Array:
         """Return the ids of one sequence."""
@@ -49,20 +61,29 @@ class Sequences:
 
     def take(self, rows: Array) -> "Sequences":
         """Return the given sequences, in that order."""
-        lengths = self.lengths[rows]
-        return Sequences.from_lengths(self.ids[self._positions(rows, lengths)], lengths)
+        return self._copy(rows, self.lengths_of(rows))
 
     def cut(self, longest: int) -> "Sequences":
-        """Keep at most the first `longest` ids of each sequence."""
-        lengths = np.minimum(self.lengths, longest)
-        return Sequences.from_lengths(self.ids[self._positions(np.arange(len(self)), lengths)], lengths)
+        """Keep at most the first `longest` ids of each sequence; where none is longer, these sequences themselves."""
+        lengths = self.lengths
+        if lengths.max(initial=0) <= longest:
+            return self
+        return self._copy(np.arange(len(self)), np.minimum(lengths, longest))
+
+    def _copy(self, rows: Array, lengths: Array) -> "Sequences":
+        made = Sequences.from_lengths(np.empty(int(lengths.sum()), np.int32), lengths)
+        for start in range(0, len(rows), PIECE):
+            part = slice(start, start + PIECE)
+            begin, end = made.offsets[[start, min(start + PIECE, len(rows))]]
+            made.ids[begin:end] = self.ids[self._positions(rows[part], lengths[part])]
+        return made
 
     def pad(self, rows: Array, *, value: int = PAD, prepend: int | None = None, append: int | None = None) -> Tensor:
         """Return the given sequences as a LongTensor (rows, time), padded at the end with `value`.
 
         `prepend` and `append` put one id before and after each sequence, inside its padding.
         """
-        lengths, begin = self.lengths[rows], int(prepend is not None)
+        lengths, begin = self.lengths_of(rows), int(prepend is not None)
         longest = int(lengths.max(initial=0))
         out = np.full((len(lengths), longest + begin + (append is not None)), value, dtype=np.int64)
         inside = np.arange(longest) < lengths[:, None]  # (rows, longest)
@@ -77,6 +98,29 @@ class Sequences:
         """Return where the first `lengths` ids of each row lie, row after row."""
         before = np.cumsum(lengths) - lengths
         return np.repeat(self.offsets[:-1][rows] - before, lengths) + np.arange(int(lengths.sum()))
+
+
+class GrowingSequences:
+    """Sequences that grow at their end, where they lie: memory for a copy of them is never needed."""
+
+    def __init__(self) -> None:
+        self.ids, self.offsets = array("i"), array("q", [0])
+
+    def append(self, sequences: Sequences) -> None:
+        """Add sequences after the last one."""
+        self.offsets.frombytes((sequences.offsets[1:] + len(self.ids)).tobytes())
+        self.ids.frombytes(sequences.ids.tobytes())
+
+    def whole(self) -> Sequences:
+        """Return all sequences; none can be added from then on."""
+        return Sequences(np.frombuffer(self.ids, np.int32), np.frombuffer(self.offsets, np.int64))
+
+
+def renumber(ids: Array, numbers: Array) -> None:
+    """Put `numbers[id]` in the place of each id."""
+    for start in range(0, len(ids), PIECE):
+        piece = ids[start : start + PIECE]
+        piece[:] = numbers[piece]
 
 
 @dataclass(kw_only=True)
@@ -109,7 +153,7 @@ class PairCorpus:
         """Return the given rows as a batch: sources end with EOS, targets begin with BOS going in, end with EOS out."""
         src = self.src.pad(rows, append=EOS)
         tgt_in, tgt_out = self.tgt.pad(rows, prepend=BOS), self.tgt.pad(rows, value=IGNORE, append=EOS)
-        return PairBatch(src, torch.from_numpy(self.src.lengths[rows] + 1), tgt_in, tgt_out)
+        return PairBatch(src, torch.from_numpy(self.src.lengths_of(rows) + 1), tgt_in, tgt_out)
 
     def source_loader(self, batch_tokens: int, *, limit: int = 0) -> Iterator[tuple[Array, Tensor, Tensor]]:
         """Yield (rows, src, src_lengths) over the unique sources, by length; `rows` are positions in `sources`.
@@ -118,14 +162,14 @@ class PairCorpus:
         """
         count = min(limit or len(self.sources), len(self.sources))
         chosen = np.arange(count) * len(self.sources) // max(count, 1)
-        lengths = self.sources.lengths[chosen] + 1
+        lengths = self.sources.lengths_of(chosen) + 1
         order = np.argsort(lengths, kind="stable")
         start = 0
         while start < count:
             ends = np.arange(1, count - start + 1) * lengths[order[start:]]
             size = max(1, int(np.searchsorted(ends, batch_tokens, side="right")))
             rows = chosen[order[start : start + size]]
-            yield rows, self.sources.pad(rows, append=EOS), torch.from_numpy(self.sources.lengths[rows] + 1)
+            yield rows, self.sources.pad(rows, append=EOS), torch.from_numpy(self.sources.lengths_of(rows) + 1)
             start += size
 
     def set_epoch(self, seed: int, epoch: int) -> None:
@@ -160,7 +204,7 @@ class TextCorpus:
 
     def batch(self, rows: Array) -> TextBatch:
         """Return the given rows as a batch."""
-        lengths, label = self.text.lengths[rows], self.labels[rows].astype(np.int64)
+        lengths, label = self.text.lengths_of(rows), self.labels[rows].astype(np.int64)
         return TextBatch(self.text.pad(rows), torch.from_numpy(lengths), torch.from_numpy(label))
 
     def set_epoch(self, seed: int, epoch: int) -> None:

@@ -3,35 +3,40 @@
 import csv
 import gzip
 import json
+import os
+import re
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
+from io import BufferedReader
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from zoo.config import Header
-from zoo.data.splits import Rows
+from zoo.data.splits import Row
 from zoo.errors import ConfigError, DataError, unknown
 
 LONGEST_LINE = 10_000_000
 """Bytes of a line from which on a file is taken for something other than text in lines."""
+SHOWN = 8192
+"""Lines between two updates of the progress bar."""
 BOM = b"\xef\xbb\xbf"
+NO_TEXT = re.compile("[\0\ud800-\udfff]")
 
 Paths = str | list[str]
 Record = tuple[int, list[str]]
 """The number of the line where a record begins, and its fields."""
 
 
-def read_rows(paths: Paths, *, columns: Sequence[int | str] = (0, 1), header: Header = Header.auto) -> Rows:
-    """Read two columns: of a `.csv` or `.jsonl` file, of a TSV file (anything else), or of two line-aligned files.
+def read_rows(paths: Paths, *, columns: Sequence[int | str] = (0, 1), header: Header = Header.auto) -> Iterator[Row]:
+    """Yield two columns: of a `.csv` or `.jsonl` file, of a TSV file (anything else), or of two line-aligned files.
 
     A name that ends in `.gz` is decompressed. `columns` names the two or numbers them from 0.
     """
     where = paths if isinstance(paths, str) else paths[0]
     named = any(isinstance(column, str) for column in columns)
-    first: list[str] = []
-    second: list[str] = []
     if isinstance(paths, str) and _suffix(paths) == ".jsonl":
         records: Iterable[Record] = _json_records(paths, columns, header)
         take = [0, 1]
@@ -39,16 +44,16 @@ def read_rows(paths: Paths, *, columns: Sequence[int | str] = (0, 1), header: He
         _check_header(header, named)
         records = _records(paths)
         take = _header(records, where, columns, named or header == Header.true)
+    first, second = take
     width = 0
     for line, fields in records:
-        width = width or _width(fields, take, columns, f"{where}:{line}")
         if len(fields) != width:
-            raise DataError(f"{where}:{line}: expected {width} columns, found {len(fields)}")
-        first.append(fields[take[0]])
-        second.append(fields[take[1]])
-    if not first:
+            if width:
+                raise DataError(f"{where}:{line}: expected {width} columns, found {len(fields)}")
+            width = _width(fields, take, columns, f"{where}:{line}")
+        yield fields[first], fields[second]
+    if not width:
         raise DataError(f"{where}: holds no rows")
-    return Rows(first, second)
 
 
 def _check_header(header: Header, named: bool) -> None:
@@ -183,23 +188,26 @@ def _json_field(value: Any, key: int | str, where: str) -> str:
             f"{where}: expected a text in '{key}', found {'an object' if isinstance(found, dict) else 'an array'}"
         )
     text = found if isinstance(found, str) else "" if found is None else json.dumps(found)
-    if "\0" in text or any("\ud800" <= letter <= "\udfff" for letter in text):
+    if NO_TEXT.search(text):
         raise DataError(f"{where}: '{key}' holds a character that is no text (NUL or half of a surrogate pair)")
     return text
 
 
 def read_lines(path: str) -> Iterator[tuple[int, str]]:
-    """Yield (number, text) of each line of a UTF-8 file, without its end.
+    """Yield (number, text) of each line of a UTF-8 file, without its end; a progress bar shows how far it is read.
 
     Lines end with LF or CRLF and with nothing else. A byte order mark is dropped. DataError where the file is missing,
     empty, no UTF-8, holds NUL or a line of 10 MB, or is no whole gzip file in spite of its name.
     """
     number = 0
     try:
-        with closing(gzip.open(path, "rb") if path.endswith(".gz") else open(path, "rb")) as file:
-            while raw := file.readline(LONGEST_LINE):
+        with open(path, "rb") as raw, _bar(raw, path) as bar:
+            file = BufferedReader(gzip.GzipFile(fileobj=raw)) if path.endswith(".gz") else raw
+            while line := file.readline(LONGEST_LINE):
                 number += 1
-                yield number, _text(raw.removeprefix(BOM) if number == 1 else raw, f"{path}:{number}")
+                yield number, _text(line.removeprefix(BOM) if number == 1 else line, path, number)
+                if number % SHOWN == 0:
+                    bar.update(raw.tell() - bar.n)
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file") from error
     except IsADirectoryError as error:
@@ -212,15 +220,21 @@ def read_lines(path: str) -> Iterator[tuple[int, str]]:
         raise DataError(f"{path}: is empty")
 
 
-def _text(raw: bytes, where: str) -> str:
+def _bar(file: BufferedReader, path: str) -> "tqdm[None]":
+    """Return a progress bar over the bytes of a file, for a terminal and for what takes longer than a second."""
+    size = os.fstat(file.fileno()).st_size
+    return tqdm(desc=Path(path).name, total=size, unit="B", unit_scale=True, disable=None, leave=False, delay=1)
+
+
+def _text(raw: bytes, path: str, number: int) -> str:
     if len(raw) >= LONGEST_LINE:
-        raise DataError(f"{where}: a line of {LONGEST_LINE // 1_000_000} MB or more; is this a text file?")
+        raise DataError(f"{path}:{number}: a line of {LONGEST_LINE // 1_000_000} MB or more; is this a text file?")
     if b"\0" in raw:
-        raise DataError(f"{where}: holds a NUL byte; is this a text file in UTF-8?")
+        raise DataError(f"{path}:{number}: holds a NUL byte; is this a text file in UTF-8?")
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise DataError(f"{where}: byte {error.start + 1} is not UTF-8; convert the file to UTF-8") from error
+        raise DataError(f"{path}:{number}: byte {error.start + 1} is not UTF-8; convert the file to UTF-8") from error
     return text.removesuffix("\n").removesuffix("\r")
 
 

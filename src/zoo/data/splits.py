@@ -1,8 +1,9 @@
 """Rows of text, and who goes to which part: by a hash of the source text, so that parts never move."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from itertools import compress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +12,8 @@ from zoo.data.tokenize import normalize
 from zoo.errors import DataError
 
 Array = np.ndarray[Any, np.dtype[Any]]
+Row = tuple[str, str]
+"""A source and its target, or a text and its label."""
 
 
 class Rows(NamedTuple):
@@ -19,34 +22,66 @@ class Rows(NamedTuple):
     sources: list[str]
     targets: list[str]
 
-    def take(self, rows: Array) -> "Rows":
-        """Return the given rows (numbers, or True for those to keep)."""
-        numbers = (np.flatnonzero(rows) if rows.dtype == bool else rows).tolist()
-        return Rows([self.sources[i] for i in numbers], [self.targets[i] for i in numbers])
+    @classmethod
+    def of(cls, rows: Iterable[Row]) -> "Rows":
+        """Keep rows in memory."""
+        made = cls([], [])
+        for source, target in rows:
+            made.sources.append(source)
+            made.targets.append(target)
+        return made
+
+    def each(self) -> Iterator[Row]:
+        """Yield one row after the other."""
+        return zip(self.sources, self.targets, strict=True)
+
+    def take(self, kept: Array) -> "Rows":
+        """Return the rows where `kept` is True."""
+        return Rows(*(list(compress(texts, kept.tolist())) for texts in self))
+
+
+class FileRows:
+    """Rows that stay in their file and are read anew each time; of those that `read` yields, where `kept` is True."""
+
+    def __init__(self, read: Callable[[], Iterator[Row]], kept: Array | None = None) -> None:
+        self.read, self.kept = read, kept
+
+    @property
+    def sources(self) -> Iterator[str]:
+        return (source for source, _ in self.each())
+
+    def each(self) -> Iterator[Row]:
+        """Yield one row after the other."""
+        return self.read() if self.kept is None else compress(self.read(), self.kept.tobytes())
+
+    def take(self, kept: Array) -> "FileRows":
+        """Return the rows where `kept` is True."""
+        whole = np.ones(len(kept), dtype=bool) if self.kept is None else self.kept.copy()
+        whole[whole] = kept
+        return FileRows(self.read, whole)
 
 
 @dataclass(kw_only=True)
 class Parts:
     """The rows of each part, and what was counted on the way (see `zoo.data.notes`)."""
 
-    train: Rows
+    train: Rows | FileRows
     valid: Rows
     test: Rows | None
     notes: dict[str, int] = field(default_factory=dict)
 
 
-def normal_rows(sources: Sequence[str], targets: Sequence[str], *, lowercase: bool = False,
-                labelled: bool = False) -> Rows:  # fmt: skip
+def normal_rows(rows: Iterable[Row], *, lowercase: bool = False, labelled: bool = False) -> Iterator[Row]:
     """Bring rows to NFC, and to lower case where asked; labels keep their case."""
-    return Rows(
-        [normalize(text, lowercase=lowercase) for text in sources],
-        [normalize(text, lowercase=lowercase and not labelled) for text in targets],
-    )
+    for source, target in rows:
+        yield normalize(source, lowercase=lowercase), normalize(target, lowercase=lowercase and not labelled)
 
 
-def hashes(texts: Sequence[str]) -> Array:
+def hashes(texts: Iterable[str]) -> Array:
     """Return a number in [0, 1) for each text, spread evenly and the same on every machine."""
-    digests = b"".join(blake2b(text.encode(), digest_size=8).digest() for text in texts)
+    digests = bytearray()
+    for text in texts:
+        digests += blake2b(text.encode(), digest_size=8).digest()
     return (np.frombuffer(digests, dtype="<u8") >> 11) * 2.0**-53
 
 
@@ -57,27 +92,33 @@ def hold_out(rows: Rows, *, valid: float, test: float) -> Parts:
     return Parts(train=rows.take(~(is_test | is_valid)), valid=rows.take(is_valid), test=rows.take(is_test))
 
 
-def hold_out_some(rows: Rows, *, valid: float, where: str) -> Parts:
-    """Split as `hold_out` without a test part, but hold out one source at least; DataError where there is only one."""
-    drawn = hashes(rows.sources)
+def some_held_out(drawn: Array, *, valid: float, where: str) -> Array:
+    """Return which rows are held out, by the hashes of their sources: a share `valid` of the sources.
+
+    It is one source at least, and one is left; DataError where there is only one.
+    """
     sources = np.unique(drawn)
     if len(sources) < 2:
         raise DataError(f"{where}: holds one source only, so none can be held out; set `dataset.valid`")
     count = min(max(int((sources < valid).sum()), 1), len(sources) - 1)
-    is_valid = drawn <= sources[count - 1]
-    return Parts(train=rows.take(~is_valid), valid=rows.take(is_valid), test=None)
+    held: Array = drawn <= sources[count - 1]
+    return held
 
 
-def limited(rows: Rows, limit: int, *, by_source: bool = False) -> Rows:
-    """Keep only `limit` rows (or all rows of `limit` sources), drawn by the hash of the source; 0 keeps all."""
-    drawn = hashes(rows.sources)
+def within(drawn: Array, limit: int, *, by_source: bool = False) -> Array:
+    """Return which rows stay where only `limit` rows do, or all rows of `limit` sources; 0 keeps all."""
     keys = np.unique(drawn) if by_source else np.sort(drawn)
     if not limit or limit >= len(keys):
-        return rows
-    kept = drawn <= keys[limit - 1]
-    return rows.take(np.flatnonzero(kept) if by_source else np.flatnonzero(kept)[:limit])
+        return np.ones(len(drawn), dtype=bool)
+    kept: Array = drawn <= keys[limit - 1]
+    return kept if by_source else kept & (np.cumsum(kept) <= limit)
 
 
-def shared_sources(rows: Rows, train: Rows) -> int:
+def limited(rows: Rows | FileRows, limit: int, *, by_source: bool = False) -> Rows | FileRows:
+    """Keep only `limit` rows (or all rows of `limit` sources), drawn by the hash of the source; 0 keeps all."""
+    return rows.take(within(hashes(rows.sources), limit, by_source=by_source))
+
+
+def shared_sources(rows: Rows, train: Rows | FileRows) -> int:
     """Count the sources of `rows` that are in `train` too."""
-    return len(set(rows.sources) & set(train.sources))
+    return len(set(rows.sources).intersection(train.sources))

@@ -3,20 +3,21 @@
 import json
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice, repeat
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
 from zoo.config import Tokenizer as Kind
-from zoo.data.corpus import Array, Sequences
+from zoo.data.corpus import Array, GrowingSequences, Sequences, renumber
 from zoo.data.subword import Subword
 from zoo.data.vocab import RESERVED, UNK, Vocab, read_json
 from zoo.errors import ConfigError, DataError, unknown
 from zoo.storage import write_durably
 
+T = TypeVar("T")
 CHUNK = 4096
 """Texts that are tokens, and not yet ids, at a time."""
 SUBWORD = (Kind.bpe, Kind.unigram)
@@ -142,7 +143,7 @@ class Codec:
     def encode_many(self, texts: Iterable[str]) -> Sequences:
         """Return the ids of many texts."""
         normal = map(self.normalize, texts)
-        return _sequences(map(self.tokenizer.split_many, _chunks(normal)), self._ids)
+        return _sequences(map(self.tokenizer.split_many, chunks(normal)), self._ids)
 
     def sample_many(self, texts: Iterable[str], *, strength: float, seed: int) -> Sequences:
         """Return ids of random subwords, a function of `seed`; those of other tokenizers are not random."""
@@ -183,22 +184,38 @@ class Codec:
         return cls(tokenizer, Vocab.load(directory / f"{name}.vocab.json"), lowercase=options["lowercase"])
 
 
-def fit(tokenizer: Tokenizer, sides: Sequence[Sequence[str]], *, min_count: int = 1, max_size: int = 0,
-        lowercase: bool = False) -> tuple[Codec, list[Sequences]]:  # fmt: skip
-    """Build one vocabulary from all `sides` (lists of texts) and return the codec with the ids of each side.
+class Numbering:
+    """Numbers the tokens of the training texts as they come; ids follow when all are counted.
 
-    Each text is split once: tokens are numbered as they come, and numbered again when all are counted.
+    Each text is split once. Texts are in NFC.
     """
-    first: defaultdict[str, int] = defaultdict()
-    first.default_factory = first.__len__
-    number: Callable[[Iterable[str]], Iterable[int]] = lambda tokens: map(first.__getitem__, tokens)  # noqa: E731
-    normal = ((normalize(text, lowercase=lowercase) for text in side) for side in sides)
-    numbered = [_sequences(map(tokenizer.split_many, _chunks(side)), number) for side in normal]
-    counts = sum((np.bincount(side.ids, minlength=len(first)) for side in numbered), np.zeros(len(first), np.int64))
-    vocab = _build_vocab(tokenizer, dict(zip(first, counts.tolist(), strict=True)), min_count, max_size)
-    final = np.fromiter((vocab.ids.get(token, UNK) for token in first), dtype=np.int32, count=len(first))
-    ids = [Sequences(final[side.ids], side.offsets) for side in numbered]
-    return Codec(tokenizer, vocab, lowercase=lowercase), ids
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self.tokenizer = tokenizer
+        self.first: defaultdict[str, int] = defaultdict()
+        self.first.default_factory = self.first.__len__
+        self.counts: Array = np.zeros(1024, np.int64)
+
+    def number(self, texts: Iterable[str]) -> Sequences:
+        """Return a number for each token of the texts."""
+        numbered = _lay(self.tokenizer.split_many(texts), self._numbers)
+        while len(self.counts) < len(self.first):
+            self.counts = np.concatenate((self.counts, np.zeros_like(self.counts)))
+        np.add.at(self.counts, numbered.ids, 1)
+        return numbered
+
+    def _numbers(self, tokens: Iterable[str]) -> Iterable[int]:
+        return map(self.first.__getitem__, tokens)
+
+    def learn(self, sides: Sequence[Sequences], *, min_count: int = 1, max_size: int = 0,
+              lowercase: bool = False) -> Codec:  # fmt: skip
+        """Build the vocabulary, and put ids in the place of the numbers that `sides` hold."""
+        counts = dict(zip(self.first, self.counts.tolist(), strict=False))
+        vocab = _build_vocab(self.tokenizer, counts, min_count, max_size)
+        ids = np.fromiter((vocab.ids.get(token, UNK) for token in counts), dtype=np.int32, count=len(counts))
+        for side in sides:
+            renumber(side.ids, ids)
+        return Codec(self.tokenizer, vocab, lowercase=lowercase)
 
 
 def _build_vocab(tokenizer: Tokenizer, counts: dict[str, int], min_count: int, max_size: int) -> Vocab:
@@ -210,19 +227,23 @@ def _build_vocab(tokenizer: Tokenizer, counts: dict[str, int], min_count: int, m
     return vocab
 
 
-def _chunks(texts: Iterable[str]) -> Iterable[list[str]]:
-    texts = iter(texts)
-    while chunk := list(islice(texts, CHUNK)):
+def chunks(items: Iterable[T]) -> Iterator[list[T]]:
+    """Yield lists of so many items as are tokens, and not yet ids, at a time."""
+    items = iter(items)
+    while chunk := list(islice(items, CHUNK)):
         yield chunk
 
 
 def _sequences(chunks: Iterable[Iterable[Sequence[str]]],
                number: Callable[[Iterable[str]], Iterable[int]]) -> Sequences:  # fmt: skip
     """Lay the ids of all tokens end to end, a chunk at a time."""
-    ids: list[Array] = [np.zeros(0, np.int32)]
-    lengths: list[Array] = [np.zeros(0, np.int64)]
+    made = GrowingSequences()
     for chunk in chunks:
-        rows = list(chunk)
-        ids.append(np.fromiter(number(chain.from_iterable(rows)), dtype=np.int32))
-        lengths.append(np.fromiter(map(len, rows), dtype=np.int64, count=len(rows)))
-    return Sequences.from_lengths(np.concatenate(ids), np.concatenate(lengths))
+        made.append(_lay(chunk, number))
+    return made.whole()
+
+
+def _lay(chunk: Iterable[Sequence[str]], number: Callable[[Iterable[str]], Iterable[int]]) -> Sequences:
+    rows = list(chunk)
+    ids = np.fromiter(number(chain.from_iterable(rows)), dtype=np.int32)
+    return Sequences.from_lengths(ids, np.fromiter(map(len, rows), dtype=np.int64, count=len(rows)))

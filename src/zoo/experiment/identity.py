@@ -18,9 +18,10 @@ def digests_of(data: Data) -> dict[str, str]:
     train = data.train
     sides = [train.src, train.tgt] if isinstance(train, PairCorpus) else [train.text]
     for sequences in sides:
-        rows.update(sequences.ids.tobytes() + sequences.offsets.tobytes())
+        rows.update(sequences.ids.data)
+        rows.update(sequences.offsets.data)
     if isinstance(train, TextCorpus):
-        rows.update(train.labels.tobytes())
+        rows.update(train.labels.data)
     return {"vocabulary": vocabulary.hexdigest(), "training data": rows.hexdigest()}
 
 
