@@ -602,6 +602,8 @@ def test_the_shells_completion_knows_choices_and_keys() -> None:
 
 def test_an_empty_directory_or_a_second_one_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match="`run_dir` is one directory, and these are several runs"):
+        run(["train", "-m", "seed=1,2", "run_dir=one"])
     with pytest.raises(ConfigError, match="`run_dir` is empty; name a directory"):
         run(["train", "run_dir="])
     with pytest.raises(ConfigError, match="`resume=PATH` goes on in PATH; leave out `run_dir`"):

@@ -94,7 +94,7 @@ def test_a_list_default_is_a_fresh_copy_each_time() -> None:
         ({"model": Seq2SeqConfig(attention="none", input_feeding=True)}, "`model.input_feeding` needs an attention"),
         ({"model": ClassifierConfig(), "dataset": MovieReviewsConfig(), "beam": 5}, "`beam` has no effect on mod"),
         ({"dataset": TorchtextConfig(train="a", tokenizer="char", task="pairs")}, "`dataset.tokenizer` has no effect"),
-        ({"dataset": TorchtextConfig(train="a", tokenizer="bpe", min_count=2)}, "`dataset.min_count` has no effect on b"),
+        ({"dataset": TorchtextConfig(train="a", tokenizer="bpe", min_count=2)}, "`dataset.min_count` has no effect"),
         ({"resume": 3}, "`resume` must be false, true or a path, but is 3"),
     ],
 )  # fmt: skip

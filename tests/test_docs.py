@@ -180,6 +180,8 @@ def understand(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
         return
     monkeypatch.setattr(runs, "_open", lambda options: (_ for _ in ()).throw(Opened))
     monkeypatch.setattr(runs, "_has_file", lambda name: None)
+    monkeypatch.setattr("zoo.cli.overrides.resumed", lambda name, typed: None)
+    monkeypatch.setattr("zoo.benchmark.measure", lambda config, **options: (_ for _ in ()).throw(Opened))
     with pytest.raises(Opened):
         cli.run(verb)
 

@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from zoo.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
+from zoo.cli.overrides import config_of
 from zoo.config import (
     ClassifierConfig,
     Device,
@@ -534,6 +535,8 @@ def test_predictions_keep_the_order_one_for_each_text(here: Path, toy: Toy) -> N
     assert all(1 < len(group) <= 3 for group in several)
     assert all([one.score for one in group] == sorted((one.score for one in group), reverse=True) for group in several)
     assert run.predict([]) == []
+    with pytest.raises(TypeError, match=r"takes a list of texts, not one; write predict\(\[text\]\)"):
+        run.predict(texts[0])
     with pytest.raises(ConfigError, match=r"`nbest` must be at most the beam width \(2\), but is 3; raise beam"):
         run.predict(texts, beam=2, nbest=3)
 
@@ -715,3 +718,22 @@ def test_a_refused_run_removes_what_it_made_and_nothing_else(here: Path, toy: To
         with pytest.raises(ConfigError, match="monitor"):
             train(toy(run_dir=run_dir, monitor="blue"))
     assert sorted(str(path.relative_to(here)) for path in here.rglob("*")) == ["mine", "mine/vocabulary", "parent"]
+
+
+def test_files_that_do_not_fit_a_classifier_are_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = [("a good film", "positive"), ("a bad film", "negative")] * 20
+    Path("train.tsv").write_text("".join(f"{text} {i}\t{label}\n" for i, (text, label) in enumerate(rows)))
+    train(config_of({"model": "classifier", "dataset": "labelled", "dataset.train": "train.tsv", "run_dir": "run",
+                     "max_steps": "2", "device": "cpu"}))  # fmt: skip
+    run = open_run("run")
+    Path("some.tsv").write_text("good film\tpositive\nsplendid film\tgood\n")
+    capsys.readouterr()
+    assert run.evaluate(files=["some.tsv"])["accuracy"] <= 0.5
+    assert "warning: 1 test rows have a label that no training row has" in capsys.readouterr().err
+    Path("turned.tsv").write_text("positive\tgood film\nnegative\tbad film\n")
+    with pytest.raises(DataError, match=r"turned.tsv: no row has a text and one of the run's labels \(negative, pos"):
+        run.evaluate(files=["turned.tsv"])
+    assert run.predict(["a good film"])[0].text in ("positive", "negative")

@@ -40,6 +40,7 @@ def train(arguments: list[str]) -> int:
         return _hydra(words.flags + words.overrides)
     multirun = not {"-m", "--multirun"}.isdisjoint(words.flags)
     parsed = [checking.parse(word, multirun=multirun) for word in words.overrides]
+    _check_sweep(parsed)
     path = _path_to_resume(parsed, multirun=multirun)
     shown = {"--cfg", "-c", "--info", "-i"}.intersection(words.flags)
     if path and shown:
@@ -108,6 +109,13 @@ def checked(parsed: list[Override], *, complete: bool) -> list[str]:
         kept = [item for item in parsed if not (item.key in FREE_GROUPS and item.texts == ["null"])]  # the default
         words = words or {item.key: checking.for_hydra(item, chosen) for item in kept}
     return list(words.values())
+
+
+def _check_sweep(parsed: list[Override]) -> None:
+    """Refuse one directory for several runs before the first of them begins."""
+    directories = [item for item in parsed if item.key == "run_dir" and len(item.texts) == 1 and not item.raw]
+    if directories and any(len(item.texts) > 1 for item in parsed):
+        raise ConfigError("`run_dir` is one directory, and these are several runs; leave it out")
 
 
 def _path_to_resume(parsed: list[Override], *, multirun: bool) -> str:

@@ -12,7 +12,6 @@ from torch import Tensor
 from zoo.config import Device, Precision
 from zoo.errors import ConfigError, unknown
 
-
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """From glibc's malloc.h."""
 

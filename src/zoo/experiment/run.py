@@ -1,5 +1,6 @@
 """A finished run, opened to evaluate, predict and draw."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,15 +11,15 @@ from torch import nn
 
 from zoo.checkpoint import load_checkpoint, load_weights
 from zoo.config import Precision, TrainConfig, bleu_of, load_config
-from zoo.data import Coding, load_codecs, read_split
+from zoo.data import Coding, describe_notes, load_codecs, read_split
 from zoo.data.corpus import PairCorpus, Sequences, TextCorpus
 from zoo.data.vocab import BOS, EOS
-from zoo.errors import ConfigError
+from zoo.errors import ConfigError, DataError
 from zoo.evaluation import Decoding, Setting, autocast, decode, evaluate, probabilities, search
 from zoo.experiment.directory import RunDirectory, run_path
 from zoo.experiment.machine import choose_device, choose_precision, keep_memory
 from zoo.models import build_model
-from zoo.record import attention_figure, save_figure
+from zoo.record import attention_figure, save_figure, warn
 
 
 class Output(NamedTuple):
@@ -34,6 +35,11 @@ class Label(NamedTuple):
     label: str
     probability: float
     probabilities: dict[str, float]
+
+    @property
+    def text(self) -> str:
+        """The label, as the prediction of any model has a text."""
+        return self.label
 
 
 def setting_of(config: TrainConfig, coding: Coding, device: torch.device, precision: str) -> Setting:
@@ -107,13 +113,24 @@ class Run:
     ) -> dict[str, Any]:
         """Return the metrics of a part of the run's data, or of `files` (one, or two line-aligned ones) instead."""
         paths = None if files is None else (files[0] if len(files) == 1 else list(files))
-        corpus = read_split(self.config, self.coding.codecs, self.coding.labels, split, files=paths)
+        notes: Counter[str] = Counter()
+        corpus = read_split(self.config, self.coding.codecs, self.coding.labels, split, files=paths, notes=notes)
+        if isinstance(corpus, TextCorpus) and (corpus.labels < 0).all():
+            columns = getattr(self.config.dataset, "columns", [0, 1])
+            raise DataError(
+                f"{files[0] if files else split}: no row has a text and one of the run's labels "
+                f"({', '.join(self.coding.labels)}) in its columns {columns}"
+            )
+        for line in describe_notes(notes) if files else []:
+            warn(line)
         setting = self.setting._replace(decoding=self._decoding(beam, 1))
         limit = 0 if files else self.config.test_limit
         return evaluate(self.model, corpus, self.coding.codecs, setting, limit=limit)
 
     def predict(self, texts: Iterable[str], *, beam: int | None = None, nbest: int = 1) -> list[Any]:
         """Return one prediction for each text: a Label, an Output, or with `nbest` above 1 a list of Outputs."""
+        if isinstance(texts, str):
+            raise TypeError("`predict` takes a list of texts, not one; write predict([text])")
         lines = list(texts)
         if not lines:
             return []

@@ -1,7 +1,6 @@
 """Train a config in a run directory, from its start or from its newest checkpoint."""
 
 import os
-import sys
 import time
 from typing import Any
 
@@ -36,7 +35,7 @@ from zoo.experiment.run import attention_of, has_attention, setting_of
 from zoo.experiment.signals import Interruption
 from zoo.metrics import BETTER
 from zoo.models import count_parameters
-from zoo.record import Recorder, flat_options
+from zoo.record import Recorder, flat_options, warn
 from zoo.training import EpochResult, LoopState, StepReport, training
 
 KEEP = 2
@@ -156,7 +155,7 @@ class Session:
         for line in describe_notes(self.data.notes):
             note(line)
         if config.max_seconds:
-            note(f"max_seconds={config.max_seconds:g} ends the run by the clock: it cannot be repeated to the bit")
+            note(f"max_seconds={config.max_seconds:g} may end the run: then it cannot be repeated to the bit")
         self.recorder.config(self.run_dir.config.read_text(encoding="utf-8"))
 
     # ---- the epochs
@@ -355,11 +354,6 @@ def _make_absolute(config: TrainConfig) -> None:
             setattr(config.dataset, part, [os.path.abspath(path) for path in paths])
         elif paths:
             setattr(config.dataset, part, os.path.abspath(paths))
-
-
-def warn(text: str) -> None:
-    """Print a warning."""
-    sys.stderr.write(f"warning: {text}\n")
 
 
 def _monitored(config: TrainConfig) -> tuple[str, str]:

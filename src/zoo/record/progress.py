@@ -1,5 +1,6 @@
-"""A progress bar on stderr, quiet where nobody watches."""
+"""What a person sees on stderr: warnings, and a progress bar, quiet where nobody watches."""
 
+import sys
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
@@ -23,3 +24,8 @@ def show(bar: "tqdm[Any]", *, loss: float, tokens_per_second: float) -> None:
     """Put the loss and the speed beside the time left; they appear with the bar's next update."""
     if not bar.disable:
         bar.set_postfix_str(f"loss {loss:.3f}, {tokens_per_second:,.0f} tokens/s", refresh=False)
+
+
+def warn(text: str) -> None:
+    """Print a warning."""
+    sys.stderr.write(f"warning: {text}\n")
