@@ -18,8 +18,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import islice
+from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -280,17 +282,43 @@ def decoding(bench: Bench) -> list[Row]:
     for width, name in ((1, "greedy"), (5, "beam 5")):
         zoo = DecodingTask(run.model, corpus, Decoding(width, longest), batch_tokens=4096, limit=5000,
                            device=run.device)  # fmt: skip
-        others = {label: peer_decoding(decoder, run, corpus, width) for label, decoder in DECODERS.items()
-                  if width in decoder.widths}  # fmt: skip
+        others: dict[str, Task | str] = {}
+        for label, decoder in DECODERS.items():
+            if width in decoder.widths:
+                alone = decoder.peer is peers.ctranslate
+                others[label] = absent(decoder.peer) or (
+                    Apart(label, run.directory.path, width) if alone else peer_decoding(decoder, run, corpus, width)
+                )
         rows += compare(f"decode ({name})", "words/s", zoo, others, repeats=bench.repeats)
     return rows
 
 
-def peer_decoding(decoder: Decoder, run: Run, corpus: PairCorpus, width: int) -> Task | str:
-    """Return the decoding of a peer, or why there is none."""
-    missing = absent(decoder.peer)
-    if missing:
-        return missing
+class Apart:
+    """Decode in a process of its own, as CTranslate2's threads halve the speed of torch's beside them."""
+
+    def __init__(self, *arguments: Any) -> None:
+        context = get_context("spawn")
+        self.connection, theirs = context.Pipe()
+        context.Process(target=serve, args=(theirs, *arguments), daemon=True).start()
+
+    def __call__(self) -> float:
+        self.connection.send(None)
+        return float(self.connection.recv())
+
+
+def serve(connection: Any, label: str, folder: Path, width: int) -> None:
+    """Decode each time that something arrives, and send the speed back."""
+    run = open_run(folder)
+    corpus = build_data(run.config).test
+    task = peer_decoding(DECODERS[label], run, corpus, width)
+    with suppress(EOFError):  # the benchmark has ended
+        while True:
+            connection.recv()
+            connection.send(task())
+
+
+def peer_decoding(decoder: Decoder, run: Run, corpus: PairCorpus, width: int) -> Task:
+    """Return the decoding of a peer in this process."""
     batches = batches_of(corpus, decoder.words, decoder.batch)
     return PeerDecoding(decoder.peer.Translator(run.model, **decoder.options), batches, width=width,
                         longest=run.coding.max_output)  # fmt: skip
