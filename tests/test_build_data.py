@@ -1,4 +1,9 @@
+import os
+import random
+import threading
+import tracemalloc
 import unicodedata
+from collections.abc import Callable
 from hashlib import blake2b
 from pathlib import Path
 
@@ -31,8 +36,9 @@ from zoo.data import (
     read_split,
     save_codecs,
 )
+from zoo.data.learn import _some_texts
 from zoo.data.notes import MEANINGS
-from zoo.data.splits import hashes, some_held_out
+from zoo.data.splits import Rows, hashes, some_held_out
 from zoo.errors import ConfigError, DataError, ZooError
 
 PAIRS = "".join(f"word{i}\tw o r d {i}\n" for i in range(100))
@@ -283,6 +289,47 @@ def test_a_finished_run_reads_the_same_parts_with_its_saved_vocabularies(tmp_pat
         assert same(read_split(config, codecs, labels, "test"), data.test)
     with pytest.raises(ConfigError, match="unknown split 'tests'; did you mean 'test'"):
         read_split(config, codecs, labels, "tests")
+
+
+@pytest.mark.parametrize("build", [pairs, labelled])
+def test_the_text_of_the_training_part_is_never_in_memory(
+    tmp_path: Path, build: Callable[..., TrainConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zoo.data.tokenize.CHUNK", 100)
+    words = ["".join(random.Random(i).choices("abcdefgh", k=40)) for i in range(50)]
+    lines = (f"{i % 99} {' '.join(words[(i * j) % 50] for j in range(1, 12))}\t{words[i % 7]}\n" for i in range(20_000))
+    train, valid = write(tmp_path, "t.tsv", "".join(lines)), write(tmp_path, "v.tsv", "a\tb\n")
+    tokenizer = {"src_tokenizer": Tokenizer.space} if build is pairs else {"tokenizer": Tokenizer.space}
+    tracemalloc.start()
+    data = build_data(build(train, valid=valid, **tokenizer))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(data.train) == 20_000
+    assert peak < Path(train).stat().st_size / 2
+
+
+def test_a_pipe_is_read_only_once(tmp_path: Path) -> None:
+    rows, pipe = write(tmp_path, "t.tsv", PAIRS), tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_text, args=(PAIRS,))
+    writer.start()
+    data, expected = build_data(pairs(str(pipe), limit=50)), build_data(pairs(rows, limit=50))
+    writer.join()
+    assert same(data.train, expected.train)
+    assert same(data.valid, expected.valid)
+
+
+@pytest.mark.parametrize("sides", [[0], [0, 1]])
+def test_subwords_of_much_text_are_learned_from_a_share_of_it(sides: list[int],
+                                                              monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    rows = Rows([f"source {i}" for i in range(1000)], [f"target {i}" for i in range(1000)])
+    everything = [text for side in sides for text in rows[side]]
+    assert list(_some_texts(rows, sides)) == everything
+    monkeypatch.setattr("zoo.data.learn.ENOUGH", 2000)
+    some = list(_some_texts(rows, sides))
+    assert some == list(_some_texts(rows, sides))
+    assert 1500 < sum(map(len, some)) < 2500
+    assert [text for text in everything if text in set(some)] == some
 
 
 def test_given_parts_are_read_again_without_the_training_file(tmp_path: Path) -> None:

@@ -1,10 +1,11 @@
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zoo.data.batch import IGNORE
-from zoo.data.corpus import PairCorpus, Sequences, TextCorpus
+from zoo.data.corpus import GrowingSequences, PairCorpus, Sequences, TextCorpus, renumber
 from zoo.data.vocab import BOS, EOS, PAD, UNK
 
 lists = st.lists(st.lists(st.integers(4, 30), max_size=6), min_size=1, max_size=8)
@@ -34,6 +35,28 @@ def test_take_and_cut_equal_plain_lists(rows, longest, data) -> None:  # type: i
     taken, cut = made.take(np.array(chosen, dtype=int)), made.cut(longest)
     assert [taken.row(i).tolist() for i in range(len(taken))] == [rows[i] for i in chosen]
     assert [cut.row(i).tolist() for i in range(len(cut))] == [row[:longest] for row in rows]
+    assert taken.lengths.tolist() == made.lengths_of(np.array(chosen, dtype=int)).tolist()
+
+
+@given(rows=lists, parts=st.integers(1, 4))
+@settings(max_examples=50, deadline=None)
+def test_growing_sequences_are_those_that_were_added(rows, parts) -> None:  # type: ignore[no-untyped-def]
+    growing = GrowingSequences()
+    for start in range(0, len(rows), parts):
+        growing.append(Sequences.from_lists(rows[start : start + parts]))
+    whole, made = growing.whole(), Sequences.from_lists(rows)
+    assert whole.ids.tolist() == made.ids.tolist()
+    assert whole.offsets.tolist() == made.offsets.tolist()
+
+
+@pytest.mark.parametrize("piece", [1, 3, 100])
+def test_working_in_pieces_changes_nothing(piece: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zoo.data.corpus.PIECE", piece)
+    made = Sequences.from_lists([[4, 5], [], [6, 7, 8], [9]])
+    taken = made.take(np.array([3, 2, 0, 1]))
+    assert [taken.row(i).tolist() for i in range(4)] == [[9], [6, 7, 8], [4, 5], []]
+    renumber(made.ids, np.arange(10) * 2)
+    assert made.ids.tolist() == [8, 10, 12, 14, 16, 18]
 
 
 def test_ids_lie_flat_and_small() -> None:

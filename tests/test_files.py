@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from zoo.config import Header
 from zoo.data import files
-from zoo.data.files import LONGEST_LINE
+from zoo.data.files import BLOCK, LONGEST_LINE
 from zoo.data.splits import Rows
 from zoo.errors import ConfigError, DataError
 
@@ -124,6 +124,22 @@ def test_what_is_malformed_is_named_with_its_line(tmp_path: Path, name: str, con
     path = write(tmp_path, name, content)
     fails(path, message)
     fails(path, path)
+
+
+def test_of_two_faults_the_first_is_named_however_far_down(tmp_path: Path) -> None:
+    lines = [b"a\tb\n"] * 3 * BLOCK
+    lines[BLOCK + 9] = b"a\t\xff\n"
+    fails(write(tmp_path, "x.tsv", b"".join(lines)), f":{BLOCK + 10}: byte 3 is not UTF-8")
+    lines[BLOCK + 7] = b"a\n"
+    fails(write(tmp_path, "y.tsv", b"".join(lines)), f":{BLOCK + 8}: expected 2 columns, found 1")
+
+
+def test_long_files_are_read_whole_in_silence(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    rows = Rows(*([f"{side}{i}" for i in range(3 * BLOCK + 1)] for side in "st"))
+    content = "".join(f"{source}\t{target}\r\n" for source, target in rows.each())
+    assert read_rows(write(tmp_path, "x.tsv", content)) == rows
+    assert read_rows(write(tmp_path, "x.tsv.gz", gzip.compress(content.encode()))) == rows
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_missing_file_and_a_directory_are_named(tmp_path: Path) -> None:

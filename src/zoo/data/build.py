@@ -2,9 +2,8 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -182,8 +181,9 @@ def _pair_corpus(rows: Rows, coding: Coding, longest: int, split: str, notes: Co
     notes[f"{split}_cut"] += int((src.lengths > longest).sum())
     notes[f"{split}_targets_cut"] += int((tgt.lengths > longest).sum())
     src, (first, references, raw_references) = src.cut(longest), _references(rows, empty, codecs["tgt"])
+    sources = src if len(first) == len(src) else src.take(first)
     return PairCorpus(
-        src=src, tgt=tgt.cut(longest), sources=src.take(first), source_texts=[rows.sources[i] for i in first],
+        src=src, tgt=tgt.cut(longest), sources=sources, source_texts=[rows.sources[i] for i in first],
         references=references, raw_references=raw_references,
     )  # fmt: skip
 
@@ -193,18 +193,30 @@ def _references(rows: Rows, empty: Array, codec: Codec) -> tuple[Array, list[lis
 
     Targets of rows with an empty side are left out.
     """
-    numbers: dict[str, int] = {}
-    source = np.array([numbers.setdefault(text, len(numbers)) for text in rows.sources], dtype=np.int64)
+    first: list[int] = []
     written: list[list[str]] = []
     raw: list[list[str]] = []
-    for _, same in groupby(np.argsort(source, kind="stable").tolist(), key=source.tolist().__getitem__):
+    for group in _by_source(rows.sources):
         found: dict[str, str] = {}
-        for target in (rows.targets[i] for i in same if not empty[i]):
+        for target in (rows.targets[i] for i in group if not empty[i]):
             found.setdefault(codec.canonical(target), target)
         forms = list(found) or [""]
+        first.append(group[0])
         raw.append(list(found.values()) or [""])
         written.append(raw[-1] if forms == raw[-1] else forms)  # so that equal texts lie in memory once
-    return np.unique(source, return_index=True)[1], written, raw
+    return np.array(first, dtype=np.int64), written, raw
+
+
+def _by_source(sources: list[str]) -> Iterator[list[int]]:
+    """Yield the rows of each source, in the order in which the sources first come."""
+    numbers: dict[str, int] = {}
+    numbered = np.array([numbers.setdefault(source, len(numbers)) for source in sources])
+    del numbers  # many sources make it large
+    order = np.argsort(numbered, kind="stable")
+    begin = 0
+    for end in (np.flatnonzero(np.diff(numbered[order], append=-1)) + 1).tolist():
+        yield order[begin:end].tolist()
+        begin = end
 
 
 def _label_ids(names: Iterable[str], labels: list[str]) -> Any:

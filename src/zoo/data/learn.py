@@ -2,8 +2,7 @@
 
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
 from random import Random
 from typing import Any
 
@@ -16,7 +15,7 @@ from zoo.data.tokenize import SUBWORD, Codec, Numbering, build_tokenizer, chunks
 from zoo.errors import ConfigError, DataError
 
 ENOUGH = 100_000_000
-"""Characters that subwords are learned from, since sentencepiece holds them all in memory."""
+"""Characters that subwords are learned from; sentencepiece holds them all in memory."""
 
 
 class Side:
@@ -105,21 +104,20 @@ def _sides(dataset: Any, rows: Rows | FileRows) -> list[Side]:
     """Return what reads each side; those of a shared vocabulary number their tokens together."""
     names, size = _tokenizers(dataset), getattr(dataset, "vocab_size", 0)
     shared = getattr(dataset, "shared_vocabulary", False)
-    groups = [range(len(names))] if shared else [range(side, side + 1) for side in range(len(names))]
     sides = []
-    for group in groups:
-        texts = partial(_texts, rows, group)
-        numbering = Numbering(build_tokenizer(names[group[0]], _some(texts), vocab_size=size))
+    for group in [[0, 1]] if shared else [[side] for side in range(len(names))]:
+        texts = _some_texts(rows, group)
+        numbering = Numbering(build_tokenizer(names[group[0]], texts, vocab_size=size))
         sides += [Side(numbering, sampled=_sampled(dataset)) for _ in group]
     return sides
 
 
-def _texts(rows: Rows | FileRows, sides: Iterable[int]) -> Iterator[str]:
-    return (row[side] for side in sides for row in rows.each())
+def _some_texts(rows: Rows | FileRows, sides: list[int]) -> Iterator[str]:
+    """Yield the texts of some sides; where they have more than `ENOUGH` characters, a share, the same each time."""
 
+    def texts() -> Iterator[str]:
+        return (row[side] for side in sides for row in rows.each())
 
-def _some(texts: Callable[[], Iterator[str]]) -> Iterator[str]:
-    """Yield all texts, or of more than `ENOUGH` characters a share drawn at random, the same each time."""
     share, random = ENOUGH / max(1, sum(map(len, texts()))), Random(0)
     yield from (text for text in texts() if random.random() < share)
 
@@ -151,28 +149,24 @@ def _finish(dataset: Any, sides: list[Side]) -> tuple[list[Sequences], list[Code
         "lowercase": getattr(dataset, "lowercase", False),
     }
     kept = [side.kept.whole() for side in sides]
-    codecs: dict[Numbering, Codec] = {}
-    for side in sides:
-        if side.numbering not in codecs:
-            own = [ids for ids, other in zip(kept, sides, strict=True) if other.numbering is side.numbering]
-            codecs[side.numbering] = side.numbering.learn(own, **options)
-    return kept, [codecs[side.numbering] for side in sides]
+    numberings = [side.numbering for side in sides]
+    codecs = {
+        one: one.learn([ids for ids, other in zip(kept, numberings, strict=True) if other is one], **options)
+        for one in dict.fromkeys(numberings)
+    }
+    return kept, [codecs[one] for one in numberings]
 
 
 def _resample(config: TrainConfig, sides: list[Side], codecs: list[Codec]) -> Resample | None:
     """Return what draws the training ids of an epoch anew; texts that become longer than `max_length` are cut."""
     if not _sampled(config.dataset):
         return None
-    texts, strength, longest = (
-        [side.kept_texts for side in sides],
-        config.dataset.subword_sampling,
-        config.model.max_length,
-    )
+    texts, strength = [side.kept_texts for side in sides], config.dataset.subword_sampling
 
     def resample(seed: int, epoch: int) -> tuple[Sequences, ...]:
         seeds = np.random.SeedSequence((seed, epoch)).generate_state(len(texts)).tolist()
         return tuple(
-            codec.sample_many(side, strength=strength, seed=draw).cut(longest)
+            codec.sample_many(side, strength=strength, seed=draw).cut(config.model.max_length)
             for codec, side, draw in zip(codecs, texts, seeds, strict=True)
         )
 

@@ -1,6 +1,7 @@
 """Batches of like lengths, cut by a budget of tokens."""
 
 from collections.abc import Iterator
+from functools import reduce
 
 import numpy as np
 
@@ -49,7 +50,8 @@ class Loader:
         return self._plan
 
     def _draw(self, epoch: int) -> list[Array]:
-        lengths, rng = self.corpus.lengths, np.random.default_rng((self.seed, epoch))
+        lengths = [side.astype(np.int32) for side in self.corpus.lengths]
+        rng = np.random.default_rng((self.seed, epoch))
         ties = (rng.random(len(self.corpus)),) if self.shuffle else ()
         order = np.lexsort((*ties, *reversed(lengths)))  # by source, then target, then the draw
         batches = cut([side[order] for side in lengths], batch_tokens=self.batch_tokens)
@@ -62,7 +64,7 @@ def cut(lengths: list[Array], *, batch_tokens: int) -> list[slice]:
 
     A batch ends where the first side's length changes, unless it would then be less than half full.
     """
-    first, most = lengths[0], np.maximum.reduce(lengths)
+    first, most = lengths[0], reduce(np.maximum, lengths)
     ends = np.append(np.flatnonzero(np.diff(first)) + 1, len(first))  # where each length's rows end
     batches, start, group = [], 0, 0
     while start < len(first):
