@@ -3,9 +3,13 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import Tensor, nn
 
-from zoo.data.batch import IGNORE
-from zoo.loss import correct_count, summed_loss, target_count
+import zoo.loss
+from zoo.data.batch import IGNORE, PairBatch
+from zoo.loss import correct_count, model_loss, output_loss, summed_loss, target_count
+from zoo.models.seq2seq import Seq2Seq
+from zoo.models.transformer import Transformer
 
 LOGITS = torch.randn(3, 5, 7, generator=torch.Generator().manual_seed(0))
 TARGETS = torch.tensor([[1, 2, 3, IGNORE, IGNORE], [0, 6, 5, 4, 3], [2, IGNORE, IGNORE, IGNORE, IGNORE]])
@@ -74,3 +78,76 @@ def test_correct_targets_are_those_with_the_largest_logit() -> None:
     targets = LOGITS.argmax(-1).masked_fill(TARGETS == IGNORE, IGNORE)
     assert int(correct_count(LOGITS, targets)) == int(target_count(targets)) == 9
     assert int(correct_count(LOGITS, (targets + 1).where(targets >= 0, targets))) == 0
+
+
+@pytest.fixture
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a few positions take several blocks, of which the last ones are not full."""
+    monkeypatch.setattr(zoo.loss, "ROWS", 4)
+    monkeypatch.setattr(zoo.loss, "BLOCK", 3 * 7)
+    monkeypatch.setattr(zoo.loss, "LARGE", 1)
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
+def test_the_loss_of_an_output_layer_equals_that_of_its_logits(label_smoothing: float) -> None:
+    torch.manual_seed(0)
+    output = nn.Linear(6, 7).double()
+    hidden = torch.randn(3, 5, 6, dtype=torch.float64, requires_grad=True)
+    total, count, right = output_loss(hidden, output, TARGETS, label_smoothing=label_smoothing)
+    (2.5 * total).backward()  # type: ignore[no-untyped-call]
+    parts = [hidden, output.weight, output.bias]
+    found = [part.grad for part in parts]
+    for part in parts:
+        part.grad = None
+    logits = output(hidden)
+    expected, expected_count = summed_loss(logits, TARGETS, label_smoothing=label_smoothing)
+    (2.5 * expected).backward()  # type: ignore[no-untyped-call]
+    torch.testing.assert_close(total, expected)
+    assert (int(count), int(right)) == (int(expected_count), int(correct_count(logits, TARGETS)))
+    torch.testing.assert_close(found, [part.grad for part in parts])
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_the_loss_of_an_output_layer_needs_no_gradient_and_no_bias() -> None:
+    output, hidden = nn.Linear(6, 7, bias=False), torch.randn(3, 5, 6)
+    with torch.no_grad():
+        total, _, _ = output_loss(hidden, output, TARGETS)
+    assert total.item() == pytest.approx(summed_loss(output(hidden), TARGETS)[0].item(), rel=1e-5)
+
+
+def build(name: str) -> nn.Module:
+    torch.manual_seed(0)
+    if name == "transformer":
+        return Transformer(9, 7, d_model=8, nhead=2, num_encoder_layers=1, num_decoder_layers=1, dim_feedforward=8)
+    return Seq2Seq(9, 7, embedding_size=6, hidden_size=6, num_layers=1, teacher_forcing=0.5 if name == "own" else 1.0)
+
+
+@pytest.mark.parametrize("name", ["transformer", "seq2seq", "own"])
+def test_a_large_vocabulary_changes_neither_loss_nor_gradient(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = build(name).double()
+    src, lengths = torch.randint(4, 9, (3, 4)), torch.tensor([4, 2, 3])
+    batch = PairBatch(src, lengths, TARGETS.clamp(min=0), TARGETS)
+
+    def run(large: int) -> list[Tensor | None]:
+        monkeypatch.setattr(zoo.loss, "LARGE", large)
+        model.zero_grad()
+        torch.manual_seed(1)
+        found = model_loss(model, batch, label_smoothing=0.1)
+        found[0].backward()  # type: ignore[no-untyped-call]
+        return [*found, *(parameter.grad for parameter in model.parameters())]
+
+    torch.testing.assert_close(run(1), run(1000))
+
+
+def test_another_criterion_is_given_the_logits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zoo.loss, "LARGE", 1)
+    shapes = []
+
+    def criterion(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        shapes.append(tuple(logits.shape))
+        return summed_loss(logits, targets)
+
+    batch = PairBatch(torch.randint(4, 9, (3, 4)), torch.tensor([4, 2, 3]), TARGETS.clamp(min=0), TARGETS)
+    model_loss(build("seq2seq"), batch, criterion)
+    assert shapes == [(3, 5, 7)]

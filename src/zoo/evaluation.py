@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from zoo.data.corpus import PairCorpus, TextCorpus
 from zoo.data.loader import Loader
 from zoo.data.tokenize import Codec
-from zoo.loss import correct_count, summed_loss, target_count
+from zoo.loss import model_loss, summed_loss, target_count
 from zoo.metrics import classification_metrics, sequence_metrics, translation_metrics
 from zoo.record import progress
 from zoo.search import Hypothesis, beam, greedy
@@ -51,10 +51,8 @@ def validate(
     for batch in loader:
         batch = batch.to(device)
         with autocast(device, precision):
-            logits = model(*batch.inputs)
-            loss, count = criterion(logits, batch.targets)
-        correct, targets = correct_count(logits, batch.targets), target_count(batch.targets)
-        totals += torch.stack([loss, count, correct, targets]).double()
+            loss, count, right = model_loss(model, batch, criterion)
+        totals += torch.stack([loss, count, right, target_count(batch.targets)]).double()
     model.train(was_training)
     loss_sum, counted, right, asked = totals.tolist()
     return loss_sum / max(counted, 1), right / max(asked, 1)

@@ -16,7 +16,7 @@ from zoo.data.batch import IGNORE
 from zoo.data.torchtext_data import adapt
 from zoo.errors import DivergenceError, unknown
 from zoo.evaluation import DTYPES, autocast, validate
-from zoo.loss import correct_count, summed_loss
+from zoo.loss import model_loss, summed_loss
 from zoo.optim import set_rate
 from zoo.optim.ema import EMA
 from zoo.record import progress, show
@@ -219,10 +219,9 @@ class _Step:
         for batch in group:
             batch = batch.to(self.device)
             with autocast(self.device, self.precision):
-                logits = self.model(*batch.inputs)
-                loss, count = self.criterion(logits, batch.targets, **self.extra)
+                loss, count, right = model_loss(self.model, batch, self.criterion, **self.extra)
             self.scaler.scale(loss / counted).backward()  # type: ignore[no-untyped-call]
-            totals += torch.stack([loss.detach(), count, correct_count(logits.detach(), batch.targets)]).double()
+            totals += torch.stack([loss.detach(), count, right]).double()
         return totals
 
     def _guard(self, loss: float, norm: float, state: LoopState) -> None:

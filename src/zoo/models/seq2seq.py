@@ -90,12 +90,16 @@ class Seq2Seq(nn.Module):
 
         src is (batch, src_time), src_lengths (batch) on the CPU.
         """
+        logits: Tensor = self.output(self.features(src, src_lengths, tgt_in))
+        return logits
+
+    def features(self, src: Tensor, src_lengths: Tensor, tgt_in: Tensor) -> Tensor:
+        """Return the vectors (batch, time, hidden_size) from which the output layer makes the logits."""
         hidden, memory = self._encode(src, src_lengths)
         if self.training and self.teacher_forcing < 1:
-            return self._forward_own(tgt_in, hidden, memory)
-        vectors, _ = self.decoder(self._embed_target(tgt_in), hidden, memory)
-        logits: Tensor = self.output(vectors)
-        return logits
+            return self._own_features(tgt_in, hidden, memory)
+        vectors: Tensor = self.decoder(self._embed_target(tgt_in), hidden, memory)[0]
+        return vectors
 
     def encode(self, src: Tensor, src_lengths: Tensor) -> RecurrentState:
         """Return the state from which `decode_step` starts."""
@@ -127,16 +131,15 @@ class Seq2Seq(nn.Module):
         vectors: Tensor = self.dropout(self.tgt_embedding(tokens))
         return vectors
 
-    def _forward_own(self, tgt_in: Tensor, hidden: Hidden, memory: Memory) -> Tensor:
-        """Return logits as `forward`, feeding the model's own best symbols here and there."""
+    def _own_features(self, tgt_in: Tensor, hidden: Hidden, memory: Memory) -> Tensor:
+        """Return `features` where the decoder is fed the model's own best symbols here and there."""
         taught = torch.rand(tgt_in.shape, device=tgt_in.device) < self.teacher_forcing
-        logits: list[Tensor] = []
-        feed = self.decoder.first_feed(memory.outputs)
+        feeds = [self.decoder.first_feed(memory.outputs)]
         for time, target in enumerate(tgt_in.unbind(1)):
-            tokens = torch.where(taught[:, time], target, logits[-1].argmax(-1)) if logits else target
-            feed, hidden, _ = self.decoder.step(self._embed_target(tokens), hidden, feed, memory)
-            logits.append(self.output(feed))
-        return torch.stack(logits, 1)
+            tokens = torch.where(taught[:, time], target, self.output(feeds[-1]).argmax(-1)) if time else target
+            feed, hidden, _ = self.decoder.step(self._embed_target(tokens), hidden, feeds[-1], memory)
+            feeds.append(feed)
+        return torch.stack(feeds[1:], 1)
 
 
 def _batch_first(hidden: Hidden) -> Hidden:

@@ -59,9 +59,14 @@ class Transformer(nn.Module):
 
         src is (batch, src_time), src_lengths (batch) on the CPU.
         """
-        memory, mask = self._encode(src, src_lengths)
-        logits: Tensor = self.output(self.decoder(self._embed_target(tgt_in), memory, mask))
+        logits: Tensor = self.output(self.features(src, src_lengths, tgt_in))
         return logits
+
+    def features(self, src: Tensor, src_lengths: Tensor, tgt_in: Tensor) -> Tensor:
+        """Return the vectors (batch, time, d_model) from which the output layer makes the logits."""
+        memory, mask = self._encode(src, src_lengths)
+        vectors: Tensor = self.decoder(self._embed_target(tgt_in), memory, mask)
+        return vectors
 
     def encode(self, src: Tensor, src_lengths: Tensor) -> DecoderState:
         """Return the state from which `decode_step` starts, with the source's keys and values of all layers."""
