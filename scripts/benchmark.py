@@ -3,7 +3,7 @@
     pip install -e '.[benchmark]' -c constraints.txt
     pip install --no-deps joeynmt==2.3.0             # its own requirements hold back protobuf
     python scripts/benchmark.py                      # everything, about half an hour on two cores
-    python scripts/benchmark.py training decoding    # some sections
+    python scripts/benchmark.py transformer decoding   # some sections
     python scripts/benchmark.py --repeats 1          # to see that it runs
 
 Each row has the zoo's figure, the other's, and the median, least and greatest of their ratios over the rounds. In a
@@ -14,10 +14,8 @@ not installed is reported as absent. Results are printed as Markdown; `--json FI
 import argparse
 import json
 import platform
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from itertools import islice
@@ -31,23 +29,22 @@ from typing import Any, NamedTuple
 import numpy as np
 import peers
 import torch
+from benchmark_data import data, lines, startup
+from comparison import Bench, Row, Task, compare, recipe, table
 
 from zoo.benchmark import (
     DecodingTask,
     ProductTask,
     Spread,
     TrainingTask,
-    alternate,
     latencies,
-    loader_seconds,
     operations_per_token,
     product_shapes,
 )
-from zoo.cli.overrides import config_of
 from zoo.config import TrainConfig
 from zoo.data import Data, Loader, build_data
 from zoo.data.build import read_parts
-from zoo.data.corpus import PairCorpus, Sequences
+from zoo.data.corpus import PairCorpus, Sequences, TextCorpus
 from zoo.data.sizes import PairSizes
 from zoo.data.vocab import RESERVED
 from zoo.evaluation import DTYPES, Decoding
@@ -59,49 +56,9 @@ WORDS = 256
 """Words in a batch of the implementations that cut batches by rows."""
 
 Rows = list[list[int]]
-Task = Callable[[], float]
-
-
-class Row(NamedTuple):
-    """A line of the table: what was done, the zoo's figure, the other's, and the ratios of the rounds."""
-
-    work: str
-    unit: str
-    ours: Spread
-    other: str
-    theirs: Spread | None
-    ratio: Spread | None
-
-
-def compare(work: str, unit: str, ours: Task, others: dict[str, Task | str], *,
-            repeats: int) -> list[Row]:  # fmt: skip
-    """Measure the zoo and the others in turn; one that is a text is absent, for the reason that the text gives."""
-    present = {name: task for name, task in others.items() if not isinstance(task, str)}
-    found = alternate({"zoo": ours, **present}, repeats=repeats)
-    rows = []
-    for name, task in others.items():
-        if isinstance(task, str):
-            rows.append(Row(work, unit, Spread.of(found["zoo"]), f"{name}: {task}", None, None))
-            continue
-        ratios = [a / b for a, b in zip(found["zoo"], found[name], strict=True)]
-        rows.append(Row(work, unit, Spread.of(found["zoo"]), name, Spread.of(found[name]), Spread.of(ratios)))
-    return rows
 
 
 # ---- what is measured
-
-
-class Bench(NamedTuple):
-    """How many rounds are measured, how many steps each takes, and where a trained model is kept."""
-
-    repeats: int
-    steps: int
-    folder: Path
-
-
-def recipe(**overrides: object) -> TrainConfig:
-    """Return a config as the command line would compose it."""
-    return config_of({key.replace("__", "."): str(value) for key, value in overrides.items()})
 
 
 def training_task(config: TrainConfig, data: Data, bench: Bench) -> TrainingTask:
@@ -220,6 +177,42 @@ def classifiers(bench: Bench) -> list[Row]:
     rows = compare("train a `bag` classifier", "words/s", zoo, others, repeats=bench.repeats)
     reached = ", ".join(f"{name} {value:.3f}" for name, value in accuracies.items())
     return [row._replace(work=f"{row.work} (valid accuracy: {reached})") for row in rows]
+
+
+def texts(bench: Bench) -> list[Row]:
+    """Train classifiers on the words of Rotten Tomatoes, cut into texts of 40 tokens, against tutorials' loops."""
+    found = []
+    for encoder in ("bag", "cnn", "lstm"):
+        config = recipe(model="classifier", model__encoder=encoder, batch_tokens=2560)
+        read = build_data(config)
+        ids = read.train.text.ids
+        corpus = TextCorpus(text=Sequences.from_lengths(ids[: len(ids) // 40 * 40], np.full(len(ids) // 40, 40)),
+                            labels=np.arange(len(ids) // 40) % 2)  # fmt: skip
+        others: dict[str, Task | str] = {}
+        if encoder != "bag":  # fastText is what people take for it
+            model = config.model
+            trainer = peers.texts.Trainer(encoder, *read.sizes, embedding_size=model.embedding_size,
+                                          size=model.hidden_size, dropout=model.dropout)  # fmt: skip
+            others["textbook loop, batches of 64"] = TextTraining(trainer, corpus, bench)
+        zoo = training_task(config, SimpleNamespace(train=corpus, sizes=read.sizes), bench)
+        found += compare(f"train a `{encoder}` classifier on 40-token texts", "words/s", zoo, others,
+                         repeats=bench.repeats)  # fmt: skip
+    return found
+
+
+class TextTraining:
+    """Train a textbook classifier for some steps of 64 random texts at each call; return tokens a second."""
+
+    def __init__(self, trainer: peers.texts.Trainer, corpus: TextCorpus, bench: Bench) -> None:
+        self.trainer, self.corpus, self.steps = trainer, corpus, bench.steps
+        self.random = np.random.default_rng(1)
+
+    def __call__(self) -> float:
+        begun = time.perf_counter()
+        for _ in range(self.steps):
+            rows = self.random.integers(len(self.corpus), size=64)
+            self.trainer.step([self.corpus.text.row(row).tolist() for row in rows], self.corpus.labels[rows].tolist())
+        return self.steps * 64 * 40 / (time.perf_counter() - begun)
 
 
 # ---- decoding
@@ -344,7 +337,7 @@ def latency(bench: Bench) -> list[Row]:
     return rows
 
 
-# ---- the limit, the data, the start
+# ---- the limit
 
 
 def limit(bench: Bench) -> list[Row]:
@@ -382,72 +375,21 @@ def sentences(vocabulary: int, *, count: int = 20_000) -> Any:
     return SimpleNamespace(train=PairCorpus(src=side(), tgt=side()), sizes=sizes)
 
 
-def data(bench: Bench) -> list[Row]:
-    """Read CMUdict to the first batch, and cut an epoch of batches."""
-    config = recipe(**TRANSFORMER)
-
-    def first_batch() -> float:
-        begun = time.perf_counter()
-        next(iter(Loader(build_data(config).train, batch_tokens=config.batch_tokens, seed=1)))
-        return time.perf_counter() - begun
-
-    corpus = build_data(config).train
-    loader = Loader(corpus, batch_tokens=config.batch_tokens, seed=1)
-    tasks = {"raw file to first batch, 126,052 words": first_batch,
-             "all batches of an epoch": lambda: loader_seconds(loader, epoch=loader.epoch + 1)}  # fmt: skip
-    found = alternate(tasks, repeats=bench.repeats)
-    return [Row(name, "s", Spread.of(values), "", None, None) for name, values in found.items()]
-
-
-def startup(bench: Bench) -> list[Row]:
-    """Start commands, against importing torch."""
-    torch_alone = command("-c", "import torch")
-    rows = []
-    for words in (["train", "--help"], ["models"], ["train", "optimizer.lrr=1"]):
-        rows += compare(f"`zoo {' '.join(words)}`", "s", command("-m", "zoo", *words), {"import torch": torch_alone},
-                        repeats=bench.repeats)  # fmt: skip
-    return rows
-
-
-def command(*words: str) -> Task:
-    """Return a task that runs Python with these words and returns the seconds it took."""
-
-    def run() -> float:
-        begun = time.perf_counter()
-        subprocess.run([sys.executable, *words], capture_output=True, check=False)
-        return time.perf_counter() - begun
-
-    return run
-
-
 SECTIONS: dict[str, Callable[[Bench], list[Row]]] = {
     "transformer": transformer,
     "recurrent": recurrent,
     "classifiers": classifiers,
+    "texts": texts,
     "limit": limit,
     "decoding": decoding,
     "latency": latency,
     "data": data,
+    "lines": lines,
     "startup": startup,
 }
 
 
 # ---- what is shown
-
-
-def table(rows: Sequence[Row]) -> str:
-    """Write rows as Markdown; a ratio is the median of the rounds, with the least and the greatest."""
-    lines = ["| work | unit | zoo | other | its figure | zoo / other |", "| --- | --- | --: | --- | --: | --: |"]
-    for row in rows:
-        theirs = "" if row.theirs is None else number(row.theirs.median)
-        ratio = "" if row.ratio is None else f"{row.ratio.median:.2f} ({row.ratio.low:.2f} to {row.ratio.high:.2f})"
-        lines.append(f"| {row.work} | {row.unit} | {number(row.ours.median)} | {row.other} | {theirs} | {ratio} |")
-    return "\n".join(lines)
-
-
-def number(value: float) -> str:
-    """Write a figure with three digits that count."""
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def machine() -> str:
@@ -468,13 +410,14 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5, help="rounds that count, after one to warm up; default: 5")
     parser.add_argument("--steps", type=int, default=20, help="training steps of a round; default: 20")
     parser.add_argument("--folder", type=Path, default=Path("runs/benchmark"), help="where the trained model is kept")
+    parser.add_argument("--lines", type=int, default=1_000_000, help="of the section `lines`; default: 1000000")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there too")
     options = parser.parse_args()
     unknown = set(options.sections) - set(SECTIONS)
     if unknown:
         parser.error(f"unknown section {', '.join(sorted(unknown))} (choices: {', '.join(SECTIONS)})")
     keep_memory()
-    bench = Bench(options.repeats, options.steps, options.folder)
+    bench = Bench(options.repeats, options.steps, options.folder, options.lines)
     print(machine(), end="\n\n")
     rows = [row for name in options.sections or SECTIONS for row in SECTIONS[name](bench)]
     print(table(rows))

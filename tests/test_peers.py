@@ -158,6 +158,16 @@ def test_losses_fall(name: str) -> None:
     assert losses[-1] < 0.5 * losses[0]
 
 
+@pytest.mark.parametrize("encoder", ["cnn", "lstm"])
+def test_the_textbook_s_classifiers_learn_labels(encoder: str) -> None:
+    torch.manual_seed(1)
+    texts, labels = [[4, 5, 6], [7, 5], [4, 6, 6, 6], [7, 7, 6]], [0, 1, 0, 1]
+    trainer = peers.texts.Trainer(encoder, 9, 2, embedding_size=4, size=8, dropout=0.0)
+    trainer.optimizer.param_groups[0]["lr"] = 0.01
+    losses = [trainer.step(texts, labels) for _ in range(60)]
+    assert losses[-1] < 0.5 * losses[0]
+
+
 def test_the_textbook_decodes_what_it_has_learned() -> None:
     torch.manual_seed(1)
     src = sources(8, longest=5)

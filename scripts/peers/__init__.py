@@ -1,6 +1,6 @@
 """Other implementations behind one interface, one module for each; what is not installed is told by `version`."""
 
-from . import ctranslate, fasttext, huggingface, joeynmt, textbook
+from . import ctranslate, fasttext, huggingface, joeynmt, textbook, texts
 from .interface import Dimensions, Peer, RecurrentDimensions, Rows, Trainer, Translator
 
 PEERS: list[Peer] = [textbook, huggingface, joeynmt, ctranslate, fasttext]
@@ -18,4 +18,5 @@ __all__ = [
     "huggingface",
     "joeynmt",
     "textbook",
+    "texts",
 ]

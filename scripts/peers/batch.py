@@ -16,6 +16,11 @@ def pad_sources(rows: Rows) -> Tensor:
     return _pad(rows, append=EOS)
 
 
+def pad_texts(rows: Rows) -> Tensor:
+    """Return texts (batch, time)."""
+    return _pad(rows)
+
+
 def pad_targets(rows: Rows, *, value: int = PAD) -> tuple[Tensor, Tensor]:
     """Return what a decoder reads and what it predicts, each (batch, time), the latter padded with `value`."""
     return _pad(rows, prepend=BOS), _pad(rows, append=EOS, value=value)
