@@ -260,7 +260,8 @@ WORKERS = {"inter_threads": 2, "intra_threads": 1}
 DECODERS = {
     "textbook, one word at a time": Decoder(peers.textbook, 30, 1, widths=(1,)),
     "textbook, 100 words at a time": Decoder(peers.textbook, 100, 100, widths=(1,)),
-    "JoeyNMT": Decoder(peers.joeynmt, 200, 100),
+    "JoeyNMT, one word at a time": Decoder(peers.joeynmt, 30, 1),
+    "JoeyNMT, 100 words at a time": Decoder(peers.joeynmt, 200, 100),
     "Hugging Face generate": Decoder(peers.huggingface, 1000, 250),
     "CTranslate2 fp32, two workers": Decoder(peers.ctranslate, 5000, 5000, WORKERS),
     "CTranslate2 int8, two workers": Decoder(peers.ctranslate, 5000, 5000, {"compute_type": "int8", **WORKERS}),
