@@ -12,7 +12,7 @@ ROWS = [
     {"storage"},
     {"config"},
     {"data", "nn"},
-    {"models", "loss", "metrics", "optim", "checkpoint", "record"},
+    {"models", "loss", "metrics", "optim", "checkpoint", "record", "pretrained"},
     {"search"},
     {"evaluation"},
     {"training"},

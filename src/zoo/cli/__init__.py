@@ -73,6 +73,11 @@ def _benchmark(arguments: list[str]) -> int:
 
 
 def _models(arguments: list[str]) -> int:
+    if arguments == ["--pretrained"]:
+        from zoo.cli.help import pretrained
+
+        print(pretrained())
+        return 0
     return _listing("model", arguments)
 
 
@@ -85,6 +90,10 @@ def _listing(group: str, arguments: list[str]) -> int:
 
     if {"--help", "-h"}.intersection(arguments) or len(arguments) > 1:
         print(f'zoo {group}s ["PATTERN"]    list what there is, a line each; use one with zoo-train {group}=NAME')
+        if group == "model":
+            print(
+                "zoo models --pretrained    list the trained models that are installed; use one with zoo predict NAME"
+            )
         return 0
     print(listing(group, *arguments))
     return 0

@@ -8,6 +8,7 @@ from zoo.cli import overrides as checking
 from zoo.cli.compose import ALL_GROUPS, compose, names, read
 from zoo.config import GROUPS, TrainConfig, help_of
 from zoo.errors import ConfigError
+from zoo.pretrained import list_pretrained
 
 USAGE = """\
 zoo-train [KEY=VALUE ...] [FLAGS]    train a model; every default can be overridden
@@ -89,3 +90,14 @@ def listing(group: str, pattern: str = "*") -> str:
         raise ConfigError(f"no {group} matches '{pattern}' (choices: {', '.join(names(group))})")
     width = max(map(len, found))
     return "\n".join(f"{name:{width}}  {read(group, name).title}" for name in found)
+
+
+def pretrained() -> str:
+    """Name each installed model with its task, size and scores on held-out data."""
+    found = list_pretrained().values()
+    width = max((len(model.name) for model in found), default=0)
+    return "\n".join(
+        f"{model.name:{width}}  {model.summary}; {model.parameters:,} parameters; "
+        + ", ".join(f"{name} {value:.3f}" for name, value in model.scores.items() if name != "loss")
+        for model in found
+    )

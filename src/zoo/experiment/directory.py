@@ -9,6 +9,7 @@ from typing import Any
 from zoo.checkpoint import list_checkpoints
 from zoo.config import TrainConfig
 from zoo.errors import BusyError, CheckpointError, ConfigError, StorageError
+from zoo.pretrained import list_pretrained, pretrained_path
 from zoo.storage import write_durably
 
 try:
@@ -161,7 +162,7 @@ def _all_runs() -> list[Path]:
 
 
 def run_path(name: str) -> Path:
-    """Return the run that a name means: a directory, a file in it, or `last`."""
+    """Return the run that a name means: a directory, a file in it, `last`, or an installed model."""
     if name == "last" and not Path(name).exists():
         usable = [path for path in _all_runs() if RunDirectory(path).best.exists()]
         if not usable:
@@ -171,7 +172,11 @@ def run_path(name: str) -> Path:
     if path.is_file():
         path = path.parent.parent if path.parent.name == "checkpoints" else path.parent
     if not path.exists():
-        raise CheckpointError(f"{name}: no such run; name a run's directory, or `last`")
+        installed = pretrained_path(name)
+        if installed is None:
+            known = ", ".join(["a run's directory", "`last`", *list_pretrained()])
+            raise CheckpointError(f"{name}: no such run; name one of {known}")
+        return installed
     if not (path / "config.yaml").is_file():
         raise CheckpointError(f"{name}: no run, it holds no config.yaml; name a run's directory, or `last`")
     return path

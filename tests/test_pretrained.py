@@ -1,0 +1,93 @@
+"""Installed models are small, whole, and found by name where no path has it."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ship
+import torch
+
+import zoo.pretrained
+from zoo.checkpoint import load_checkpoint
+from zoo.cli import run as command
+from zoo.errors import CheckpointError
+from zoo.experiment import open_run, train
+from zoo.experiment.directory import RunDirectory, run_path
+from zoo.pretrained import list_pretrained, pretrained_path
+
+
+@pytest.fixture
+def shipped(here: Path, toy: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Train a toy and install it as `toy` in a home of its own; return the run that it was made of."""
+    home = here / "home"
+    home.mkdir()
+    for module in (zoo.pretrained, ship):
+        monkeypatch.setattr(module, "HOME", home)
+        monkeypatch.setattr(module, "INDEX", home / "index.json")
+    run = here / "run"
+    train(toy(run_dir=str(run)))
+    words = ["ship.py", str(run), "toy", "--summary", "Letters to letters", "--licence", "none"]
+    monkeypatch.setattr("sys.argv", words)
+    ship.main()
+    return run
+
+
+def test_an_installed_model_predicts_as_its_run_does(shipped: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sources = ["abcd", "dd", "a"]
+    assert [one.text for one in open_run("toy").predict(sources)] == [
+        one.text for one in open_run(shipped).predict(sources)
+    ]
+    capsys.readouterr()
+    assert command(["models", "--pretrained"]) == 0
+    assert capsys.readouterr().out.startswith("toy  Letters to letters; ")
+
+
+def test_an_installed_model_holds_no_more_than_predicting_needs(shipped: Path) -> None:
+    whole, installed = RunDirectory(shipped), RunDirectory(run_path("toy"))
+    weights = load_checkpoint(installed.best).tensors
+    assert {tensor.dtype for tensor in weights.values()} == {torch.float16}
+    assert installed.best.stat().st_size < whole.best.stat().st_size
+    assert not installed.resumable
+    names = {file.name for file in installed.path.rglob("*") if file.is_file()}
+    assert names >= {"config.yaml", "results.json", "best.safetensors"}
+    assert "metrics.jsonl" not in names
+
+
+def test_a_path_comes_before_an_installed_model(shipped: Path) -> None:
+    shipped.rename(shipped.parent / "toy")
+    assert run_path("toy") == Path("toy")
+
+
+def test_a_changed_file_is_refused(shipped: Path) -> None:
+    path = pretrained_path("toy")
+    assert path is not None
+    (path / "config.yaml").write_text("model: {}\n", encoding="utf-8")
+    with pytest.raises(CheckpointError, match=r"config\.yaml: not the file that was installed; install zoo again"):
+        run_path("toy")
+
+
+def test_an_unknown_name_lists_the_installed_ones(shipped: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"toi: no such run; name one of .*, toy"):
+        run_path("toi")
+
+
+def test_a_model_that_is_too_large_is_not_shipped(shipped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ship, "MOST", 100)
+    with pytest.raises(SystemExit, match="more than 100; train a smaller model"):
+        ship.main()
+
+
+@pytest.mark.parametrize("name", list_pretrained())
+def test_each_installed_model_is_whole_small_and_described(name: str) -> None:
+    model = list_pretrained()[name]
+    model.verify()
+    assert {file.relative_to(model.path).as_posix() for file in model.path.rglob("*") if file.is_file()} == set(
+        model.files
+    )
+    assert sum(file.stat().st_size for file in model.path.rglob("*") if file.is_file()) <= 6_000_000
+    results = json.loads((model.path / "results.json").read_text(encoding="utf-8"))
+    assert all(results["test"][key] == value for key, value in model.scores.items())
+    assert (Path(__file__).parents[1] / "docs" / "models" / f"{name}.md").is_file()
+    assert open_run(name).predict(["neuroscience"])
