@@ -16,8 +16,8 @@ from zoo.evaluation import (
     Setting,
     decode,
     evaluate,
-    evaluate_labels,
-    evaluate_outputs,
+    judge_labels,
+    judge_outputs,
     probabilities,
     validate,
 )
@@ -98,11 +98,11 @@ def test_validation_equals_a_sum_by_hand_and_leaves_the_mode_as_it_was(data: Dat
 
 def test_each_source_is_decoded_once_and_all_its_targets_are_references(data: Data) -> None:
     model = Spelling(data)
-    found = evaluate_outputs(model, data.valid, data.codecs["tgt"], SETTING)
+    found = judge_outputs(model, data.valid, data.codecs["tgt"], SETTING).metrics()
     assert sorted(model.seen) == ["a", "ab", "b", "bbbb", "cab"]
     # ab, cab, b and bbbb are right; a has an empty target only, which counts as an error, its output as one edit
     assert found["sequence_error_rate"] == pytest.approx(1 / 5)
-    wrong = evaluate_outputs(Spelling(data, keep=1), data.valid, data.codecs["tgt"], SETTING)
+    wrong = judge_outputs(Spelling(data, keep=1), data.valid, data.codecs["tgt"], SETTING).metrics()
     assert wrong["sequence_error_rate"] == pytest.approx(4 / 5)
 
 
@@ -114,21 +114,21 @@ def test_the_nearest_reference_gives_the_edits(data: Data) -> None:
             return self.State([[b, b, EOS] if text == "ab" else out
                                for text, out in zip(self.seen[-len(src):], state.outputs, strict=True)])  # fmt: skip
 
-    found = evaluate_outputs(Doubled(data), data.valid, data.codecs["tgt"], SETTING)
-    assert found == evaluate_outputs(Spelling(data), data.valid, data.codecs["tgt"], SETTING)
+    found = judge_outputs(Doubled(data), data.valid, data.codecs["tgt"], SETTING)
+    plain = judge_outputs(Spelling(data), data.valid, data.codecs["tgt"], SETTING)
+    assert found.metrics() == plain.metrics()
 
 
 def test_the_limit_decodes_that_many_sources_evenly_spread(data: Data) -> None:
     for limit, count in ((1, 1), (3, 3), (0, 5), (99, 5)):
         model = Spelling(data)
-        evaluate_outputs(model, data.valid, data.codecs["tgt"], SETTING, limit=limit)
+        judge_outputs(model, data.valid, data.codecs["tgt"], SETTING, limit=limit)
         assert len(model.seen) == len(set(model.seen)) == count
 
 
 def test_samples_show_source_output_and_all_references(data: Data) -> None:
-    samples: list[tuple[str, str, str]] = []
-    evaluate_outputs(Spelling(data, keep=2), data.valid, data.codecs["tgt"], SETTING, samples=samples)
-    assert sorted(samples) == [
+    outcome = judge_outputs(Spelling(data, keep=2), data.valid, data.codecs["tgt"], SETTING)
+    assert sorted(outcome.samples()) == [
         ("a", "a", ""),
         ("ab", "a b", "a b | b b"),
         ("b", "b", "b"),
@@ -139,8 +139,8 @@ def test_samples_show_source_output_and_all_references(data: Data) -> None:
 
 def test_bleu_does_not_depend_on_the_order_of_decoding(data: Data) -> None:
     rates = [
-        evaluate_outputs(Spelling(data, keep=2), data.valid, data.codecs["tgt"],
-                         SETTING._replace(batch_tokens=batch_tokens, bleu="none"))
+        judge_outputs(Spelling(data, keep=2), data.valid, data.codecs["tgt"],
+                         SETTING._replace(batch_tokens=batch_tokens, bleu="none")).metrics()
         for batch_tokens in (2, 1000)
     ]  # fmt: skip
     assert rates[0] == rates[1]
@@ -151,7 +151,7 @@ def test_evaluation_joins_the_loss_and_the_rates_of_outputs(data: Data) -> None:
     model = model_of(data)
     loader = Loader(data.valid, batch_tokens=12, shuffle=False)
     loss, _ = validate(model, loader, device=CPU)
-    rates = evaluate_outputs(model, data.valid, data.codecs["tgt"], SETTING)
+    rates = judge_outputs(model, data.valid, data.codecs["tgt"], SETTING).metrics()
     assert evaluate(model, data.valid, data.codecs, SETTING) == {"loss": loss, **rates}
 
 
@@ -160,6 +160,14 @@ def test_decoding_names_the_row_of_each_output(data: Data) -> None:
     outputs = dict(decode(Spelling(data), batches, SETTING.decoding, device=CPU))
     texts = [data.codecs["tgt"].decode(outputs[row][0].ids) for row in range(5)]
     assert texts == ["a b", "c a b", "b", "b b b b", "a"]
+
+
+def test_outcomes_stand_in_the_order_of_the_part(data: Data) -> None:
+    outcome = judge_outputs(Spelling(data), data.valid, data.codecs["tgt"], SETTING)
+    assert outcome.sources == ["ab", "cab", "b", "bbbb", "a"]
+    assert outcome.outputs == ["a b", "c a b", "b", "b b b b", "a"]
+    assert outcome.lengths.tolist() == [2, 3, 1, 4, 1]
+    assert outcome.references[0] == ["a b", "b b"]
 
 
 # ---- texts
@@ -193,7 +201,7 @@ def test_probabilities_keep_the_order_of_the_corpus() -> None:
 
 def test_the_loss_of_labels_is_that_of_validation() -> None:
     model, corpus = classifier(), texts(ROWS, [0, 1, 2, 0, 1, 2, 0])
-    found = evaluate_labels(model, corpus, SETTING)
+    found = judge_labels(model, corpus, SETTING).metrics()
     loader = Loader(corpus, batch_tokens=12, shuffle=False)
     assert (found["loss"], found["accuracy"]) == pytest.approx(validate(model, loader, device=CPU), rel=1e-5)
 
@@ -203,17 +211,18 @@ def test_an_unknown_label_is_an_error_without_a_loss() -> None:
     best = probabilities(model, texts(ROWS, [0] * 7), SETTING).argmax(1)
     labels = best.copy()
     labels[2] = IGNORE
-    samples: list[tuple[str, str, str]] = []
     corpus = texts(ROWS, labels.tolist())
-    found = evaluate_labels(model, corpus, SETTING, labels=["x", "y", "z"], samples=samples)
+    outcome = judge_labels(model, corpus, SETTING, labels=["x", "y", "z"])
+    found, samples = outcome.metrics(), outcome.samples()
     assert found["accuracy"] == pytest.approx(6 / 7)
     known = [i for i in range(7) if i != 2]
     rest = texts([ROWS[i] for i in known], [int(best[i]) for i in known])
-    assert found["loss"] == pytest.approx(evaluate_labels(model, rest, SETTING)["loss"], rel=1e-5)
+    assert found["loss"] == pytest.approx(judge_labels(model, rest, SETTING).metrics()["loss"], rel=1e-5)
     assert samples[2] == ("text 2", "xyz"[best[2]], "(unknown)")
     assert samples[0] == ("text 0", "xyz"[best[0]], "xyz"[best[0]])
 
 
 def test_texts_are_evaluated_without_codecs_being_asked() -> None:
     corpus = texts(ROWS, [0, 1, 2, 0, 1, 2, 0])
-    assert evaluate(classifier(), corpus, {}, SETTING) == evaluate_labels(classifier(), corpus, SETTING)
+    found = evaluate(classifier(), corpus, {}, SETTING)
+    assert found == judge_labels(classifier(), corpus, SETTING).metrics()

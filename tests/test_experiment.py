@@ -201,7 +201,7 @@ def test_a_run_stopped_by_a_signal_anywhere_and_resumed_equals_one_that_was_not(
 
 CRASHES = {
     "while validating": (training_module, "validate", 2),
-    "while outputs are decoded": (measure_module, "evaluate_outputs", 2),
+    "while outputs are decoded": (measure_module, "judge_outputs", 2),
     "after the best is kept": (Recorder, "epoch", 2),
     "at a save": (train_module, "save_checkpoint", 4),
     "after a save": (train_module, "prune", 5),

@@ -2,6 +2,8 @@
 
 import itertools
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,16 +11,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zoo.errors import DivergenceError
-from zoo.metrics import (
-    BETTER,
-    METRICS,
-    calibration_error,
-    classification_metrics,
-    sequence_metrics,
-    translation_metrics,
-)
+from zoo.metrics import BETTER, METRICS, LabelScores, SequenceScores, TranslationScores, calibration_error
 
 TOKENS = st.lists(st.sampled_from(["AH", "B", "K", "가"]), max_size=5)
+
+
+def sequence_metrics(hypotheses: Sequence[Any], references: Sequence[Sequence[Any]]) -> dict[str, float]:
+    return SequenceScores.of(hypotheses, references).metrics()
+
+
+def translation_metrics(hypotheses: list[str], references: list[list[str]], **options: Any) -> dict[str, Any]:
+    scores = TranslationScores(hypotheses, references, **options)
+    return {**scores.metrics(), **scores.signatures}
+
+
+def classification_metrics(probabilities: np.ndarray[Any, Any], labels: np.ndarray[Any, Any]) -> dict[str, float]:
+    return LabelScores.of(probabilities, labels).metrics()
 
 
 def edits(a: list[str], b: list[str]) -> int:
@@ -156,7 +164,7 @@ def test_probabilities_that_are_not_finite_are_a_divergence() -> None:
 
 
 def test_every_metric_has_a_direction_and_a_meaning() -> None:
-    made = {*sequence_metrics(["a"], [["b"]]), *classification_metrics(np.eye(2), np.arange(2)), "bleu", "chrf", "loss"}
+    made = {*sequence_metrics(["a"], [["b"]]), *classification_metrics(np.eye(2), np.arange(2)), "bleu", "chrf"}
     assert made == set(METRICS)
     assert set(BETTER.values()) == {"min", "max"}
     assert all(metric.meaning for metric in METRICS.values())
@@ -172,3 +180,68 @@ def test_lower_case_outputs_are_scored_without_case_and_the_signature_says_so() 
     assert scores["bleu"] == pytest.approx(100)
     assert "case:lc" in scores["bleu_signature"]
     assert translation_metrics(["a dog , runs in here ."], [["A dog, Runs in here."]])["bleu"] < 100
+
+
+# ---- scores of parts and of resamples
+
+
+def repeated(items: Sequence[Any], weights: np.ndarray[Any, Any]) -> list[Any]:
+    return [item for item, weight in zip(items, weights.tolist(), strict=True) for _ in range(weight)]
+
+
+def random_texts(rng: np.random.Generator, count: int) -> list[str]:
+    return [" ".join(rng.choice(["a", "b", "c"], size=rng.integers(1, 9))) for _ in range(count)]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_weights_count_a_source_as_often_as_if_it_stood_there_again(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    outputs, wanted = random_texts(rng, 30), [random_texts(rng, int(rng.integers(1, 4))) for _ in range(30)]
+    weights = rng.integers(0, 4, 30)
+    scores = SequenceScores.of(outputs, wanted, TranslationScores(outputs, wanted, tokenize="none"))
+    again, targets = repeated(outputs, weights), repeated(wanted, weights)
+    expected = SequenceScores.of(again, targets, TranslationScores(again, targets, tokenize="none"))
+    assert scores.metrics(weights) == expected.metrics()
+    labels, probabilities = rng.integers(-1, 3, 30), rng.dirichlet(np.ones(3), 30)
+    found = LabelScores.of(probabilities, labels).metrics(weights)
+    whole = LabelScores.of(np.repeat(probabilities, weights, 0), np.repeat(labels, weights))
+    assert found == pytest.approx(whole.metrics(), rel=1e-12)
+
+
+def test_sums_of_counts_give_what_sacrebleu_gives_for_the_corpus() -> None:
+    from sacrebleu.metrics.bleu import BLEU
+    from sacrebleu.metrics.chrf import CHRF
+
+    rng = np.random.default_rng(0)
+    outputs, wanted = random_texts(rng, 50), random_texts(rng, 50)
+    metrics = translation_metrics(outputs, [[one] for one in wanted])
+    assert metrics["bleu"] == BLEU(force=True).corpus_score(outputs, [wanted]).score
+    assert metrics["chrf"] == CHRF().corpus_score(outputs, [wanted]).score
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_f1_precision_and_recall_are_those_of_scikit_learn(seed: int) -> None:
+    from sklearn.metrics import f1_score, precision_recall_fscore_support
+
+    rng = np.random.default_rng(seed)
+    labels, probabilities = rng.integers(-1, 4, 40), rng.dirichlet(np.ones(6), 40)
+    scores = LabelScores.of(probabilities, labels)
+    expected = f1_score(labels, scores.predictions, average="macro", zero_division=0)
+    assert scores.metrics()["macro_f1"] == pytest.approx(expected, rel=1e-12)
+    classes = scores.classes()
+    by_class = precision_recall_fscore_support(labels, scores.predictions, labels=list(classes), zero_division=0)
+    for (precision, recall, f1, count), found in zip(np.transpose(by_class), classes.values(), strict=True):
+        assert found == pytest.approx((count, precision, recall, f1))
+
+
+def test_the_loss_of_labels_leaves_out_those_that_training_never_saw() -> None:
+    scores = LabelScores.of(np.array([[0.25, 0.75], [0.5, 0.5], [0.9, 0.1]]), np.array([0, 1, -1]))
+    assert scores.metrics()["loss"] == pytest.approx((math.log(4) + math.log(2)) / 2)
+    assert LabelScores.of(np.array([[0.5, 0.5]]), np.array([-1])).metrics()["loss"] == 0
+
+
+def test_the_worst_output_is_the_one_furthest_from_its_references() -> None:
+    scores = SequenceScores.of(["abcd", "x", "ab"], [["abcd"], ["yz"], ["ac"]])
+    assert scores.badness.tolist() == [0, 1, 0.5]
+    labels = LabelScores.of(np.array([[0.9, 0.1], [0.6, 0.4], [0.6, 0.4]]), np.array([1, 1, 0]))
+    assert labels.badness.tolist() == pytest.approx([0.9, 0.6, 0])

@@ -13,11 +13,12 @@ ROWS = [
     {"config"},
     {"data", "nn"},
     {"models", "loss", "metrics", "optim", "checkpoint", "record", "pretrained"},
+    {"bootstrap"},
     {"search"},
     {"evaluation"},
     {"training"},
     {"experiment"},
-    {"explore", "diagnose", "compare", "tune", "export", "serve", "benchmark"},
+    {"average", "breakdown", "explore", "diagnose", "compare", "tune", "export", "serve", "benchmark"},
     {"cli"},
     {"__main__", "__init__"},
 ]

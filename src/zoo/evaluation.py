@@ -1,6 +1,6 @@
-"""A model and a corpus in, a dict of metrics out."""
+"""A model and a corpus in, its outputs and what they are worth out."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +11,7 @@ from zoo.data.corpus import PairCorpus, TextCorpus
 from zoo.data.loader import Loader
 from zoo.data.tokenize import Codec
 from zoo.loss import model_loss, summed_loss, target_count
-from zoo.metrics import classification_metrics, sequence_metrics, translation_metrics
+from zoo.metrics import Array, LabelScores, Scores, SequenceScores, TranslationScores
 from zoo.record import progress
 from zoo.search import Hypothesis, beam, greedy
 
@@ -99,6 +99,32 @@ class Setting(NamedTuple):
     bleu: str = ""  # sacreBLEU's tokenizer; empty: no BLEU
 
 
+class Outcome(NamedTuple):
+    """What a model made of each source of a part, in the part's order.
+
+    lengths (sources) are tokens of the sources. `loss` is that of a sequence model, given the true prefix; None where
+    there is none or the scores have it. names are the classes of labels.
+    """
+
+    sources: list[str]
+    outputs: list[str]
+    references: list[list[str]]
+    lengths: Array
+    scores: Scores
+    loss: float | None = None
+    names: Sequence[str] = ()
+
+    def metrics(self) -> dict[str, Any]:
+        """Return all figures, and the signatures of those that have one."""
+        loss = {} if self.loss is None else {"loss": self.loss}
+        return {**loss, **self.scores.metrics(), **self.scores.signatures}
+
+    def samples(self, count: int = 8) -> list[tuple[str, str, str]]:
+        """Return a few rows of (source, output, references), evenly spread."""
+        spread = np.linspace(0, len(self.sources) - 1, min(count, len(self.sources))).astype(int)
+        return [(self.sources[i], self.outputs[i], " | ".join(self.references[i])) for i in spread]
+
+
 def evaluate(
     model: nn.Module,
     corpus: PairCorpus | TextCorpus,
@@ -111,57 +137,54 @@ def evaluate(
 
     `limit` decodes only so many sources, evenly spread; 0: all.
     """
-    if isinstance(corpus, TextCorpus):
-        return evaluate_labels(model, corpus, setting)
-    loader = Loader(corpus, batch_tokens=setting.batch_tokens, shuffle=False)
-    loss, _ = validate(model, loader, device=setting.device, precision=setting.precision)
-    return {"loss": loss, **evaluate_outputs(model, corpus, codecs["tgt"], setting, limit=limit)}
+    return judge(model, corpus, codecs, setting, limit=limit).metrics()
 
 
-def evaluate_outputs(
+def judge(
     model: nn.Module,
-    corpus: PairCorpus,
-    codec: Codec,
+    corpus: PairCorpus | TextCorpus,
+    codecs: dict[str, Codec],
     setting: Setting,
     *,
     limit: int = 0,
-    samples: list[tuple[str, str, str]] | None = None,
-) -> dict[str, Any]:
-    """Decode each source once and return the error rates of the outputs.
+    labels: Sequence[str] = (),
+) -> Outcome:
+    """Return what a model makes of each source of a corpus, as `evaluate` measures it.
 
-    `limit` decodes only so many sources, evenly spread (0: all); a few rows of (source, prediction, references) are
-    added to `samples`.
+    `limit` decodes only so many sources, evenly spread; 0: all. `labels` names the classes.
     """
-    rows, outputs = [], []
-    count = min(limit or len(corpus.sources), len(corpus.sources))
+    if isinstance(corpus, TextCorpus):
+        return judge_labels(model, corpus, setting, labels=labels)
+    loader = Loader(corpus, batch_tokens=setting.batch_tokens, shuffle=False)
+    loss, _ = validate(model, loader, device=setting.device, precision=setting.precision)
+    return judge_outputs(model, corpus, codecs["tgt"], setting, limit=limit)._replace(loss=loss)
+
+
+def judge_outputs(model: nn.Module, corpus: PairCorpus, codec: Codec, setting: Setting, *, limit: int = 0) -> Outcome:
+    """Decode each source once and return what came out; `limit` takes only so many, evenly spread (0: all)."""
+    rows = corpus.spread(limit)
     batches = corpus.source_loader(setting.batch_tokens, limit=limit)
-    found = decode(model, batches, setting.decoding, device=setting.device, precision=setting.precision)
-    for row, hypotheses in progress(found, desc="decoding", total=count, unit="source"):
-        rows.append(row)
-        outputs.append(hypotheses[0].ids)
-    return _rates(corpus, codec, rows, outputs, setting.bleu, samples)
+    decoded = decode(model, batches, setting.decoding, device=setting.device, precision=setting.precision)
+    found = dict(progress(decoded, desc="decoding", total=len(rows), unit="source"))
+    texts = [codec.decode(found[row][0].ids) for row in rows.tolist()]
+    return judge_texts(corpus, rows, texts, codec, bleu=setting.bleu)
 
 
-def _rates(
-    corpus: PairCorpus, codec: Codec, rows: list[int], outputs: list[list[int]], bleu: str, samples: Any
-) -> dict[str, Any]:
-    texts = [codec.decode(ids) for ids in outputs]
+def judge_texts(corpus: PairCorpus, rows: Array, texts: list[str], codec: Codec, *, bleu: str = "") -> Outcome:
+    """Return what output texts are worth, one for each of the given rows of a corpus' sources."""
     references = [corpus.references[row] for row in rows]
-    rates: dict[str, Any] = sequence_metrics(
-        [codec.split(text) for text in texts], [[codec.split(one) for one in found] for found in references]
-    )
+    translation = None
     if bleu:
-        order = np.argsort(rows)
-        raw = [corpus.raw_references[rows[i]] for i in order]
-        rates |= translation_metrics([texts[i] for i in order], raw, tokenize=bleu, lowercase=codec.lowers_case)
-    if samples is not None:
-        spread = np.linspace(0, len(rows) - 1, min(8, len(rows))).astype(int)
-        samples += [(corpus.source_texts[rows[i]], texts[i], " | ".join(references[i])) for i in spread]
-    return rates
+        raw = [corpus.raw_references[row] for row in rows]
+        translation = TranslationScores(texts, raw, tokenize=bleu, lowercase=codec.lowers_case)
+    split = [[codec.split(one) for one in found] for found in references]
+    scores = SequenceScores.of([codec.split(text) for text in texts], split, translation)
+    sources = [corpus.source_texts[row] for row in rows]
+    return Outcome(sources, texts, references, corpus.sources.lengths_of(rows), scores)
 
 
 @torch.no_grad()
-def probabilities(model: nn.Module, corpus: TextCorpus, setting: Setting) -> "np.ndarray[Any, np.dtype[Any]]":
+def probabilities(model: nn.Module, corpus: TextCorpus, setting: Setting) -> Array:
     """Return the probability of each class for each text, (texts, classes), in the order of the corpus."""
     model.eval()
     loader = Loader(corpus, batch_tokens=setting.batch_tokens, shuffle=False)
@@ -176,22 +199,16 @@ def probabilities(model: nn.Module, corpus: TextCorpus, setting: Setting) -> "np
     return out
 
 
-def evaluate_labels(
-    model: nn.Module,
-    corpus: TextCorpus,
-    setting: Setting,
-    *,
-    labels: list[str] | None = None,
-    samples: list[tuple[str, str, str]] | None = None,
-) -> dict[str, Any]:
-    """Return loss and classification metrics; `labels` names the classes in `samples`."""
-    found = probabilities(model, corpus, setting)
-    known = corpus.labels >= 0
-    chosen = found[np.flatnonzero(known), corpus.labels[known]]
-    loss = float(-np.log(np.maximum(chosen, 1e-300)).mean()) if known.any() else 0.0
-    if samples is not None and labels:
-        names = [*labels, "(unknown)"]  # a label that training lacks has a number below 0
-        for row in np.linspace(0, len(corpus) - 1, min(8, len(corpus))).astype(int):
-            label = max(int(corpus.labels[row]), -1)
-            samples.append((corpus.texts[row], labels[int(found[row].argmax())], names[label]))
-    return {"loss": loss, **classification_metrics(found, np.where(known, corpus.labels, -1))}
+def judge_labels(model: nn.Module, corpus: TextCorpus, setting: Setting, *, labels: Sequence[str] = ()) -> Outcome:
+    """Return the label found for each text; `labels` names the classes, otherwise numbers do."""
+    return judge_probabilities(corpus, probabilities(model, corpus, setting), labels=labels)
+
+
+def judge_probabilities(corpus: TextCorpus, found: Array, *, labels: Sequence[str] = ()) -> Outcome:
+    """Return what probabilities (texts, classes) are worth as labels of a corpus."""
+    names = list(labels) or [str(number) for number in range(found.shape[1])]
+    scores = LabelScores.of(found, np.where(corpus.labels >= 0, corpus.labels, -1))
+    known = [*names, "(unknown)"]  # a label that training lacks has number -1
+    outputs = [names[number] for number in scores.predictions.tolist()]
+    references = [[known[number]] for number in scores.labels.tolist()]
+    return Outcome(corpus.texts, outputs, references, corpus.text.lengths, scores, names=names)

@@ -155,13 +155,19 @@ class PairCorpus:
         tgt_in, tgt_out = self.tgt.pad(rows, prepend=BOS), self.tgt.pad(rows, value=IGNORE, append=EOS)
         return PairBatch(src, torch.from_numpy(self.src.lengths_of(rows) + 1), tgt_in, tgt_out)
 
+    def spread(self, limit: int = 0) -> Array:
+        """Return the rows in `sources` of at most `limit` sources, evenly spread over the corpus; 0: all."""
+        count = min(limit or len(self.sources), len(self.sources))
+        rows: Array = np.arange(count) * len(self.sources) // max(count, 1)
+        return rows
+
     def source_loader(self, batch_tokens: int, *, limit: int = 0) -> Iterator[tuple[Array, Tensor, Tensor]]:
         """Yield (rows, src, src_lengths) over the unique sources, by length; `rows` are positions in `sources`.
 
-        `limit` takes only so many sources, evenly spread over the corpus; 0: all.
+        `limit` takes only so many sources, as `spread` does.
         """
-        count = min(limit or len(self.sources), len(self.sources))
-        chosen = np.arange(count) * len(self.sources) // max(count, 1)
+        chosen = self.spread(limit)
+        count = len(chosen)
         lengths = self.sources.lengths_of(chosen) + 1
         order = np.argsort(lengths, kind="stable")
         start = 0

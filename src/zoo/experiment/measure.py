@@ -6,7 +6,7 @@ from torch import nn
 
 from zoo.data import Data
 from zoo.data.corpus import TextCorpus
-from zoo.evaluation import Setting, evaluate, evaluate_labels, evaluate_outputs
+from zoo.evaluation import Setting, evaluate, judge_labels, judge_outputs
 from zoo.training import EpochResult
 
 
@@ -22,14 +22,13 @@ def measure_epoch(
 
     Outputs are searched for greedily, of at most `limit` sources (0: all).
     """
-    samples: list[tuple[str, str, str]] = []
     if isinstance(data.valid, TextCorpus):
-        found = evaluate_labels(model, data.valid, setting, labels=data.labels, samples=samples)
-        found.pop("loss")  # the loop has it
+        outcome = judge_labels(model, data.valid, setting, labels=data.labels)
     else:
-        codec = data.codecs["tgt"]
-        found = evaluate_outputs(model, data.valid, codec, greedily(setting), limit=limit, samples=samples)
-    return {key: value for key, value in found.items() if not isinstance(value, str)}, samples
+        outcome = judge_outputs(model, data.valid, data.codecs["tgt"], greedily(setting), limit=limit)
+    found = outcome.scores.metrics()
+    found.pop("loss", None)  # the loop has it
+    return found, outcome.samples()
 
 
 def measure_parts(model: nn.Module, data: Data, setting: Setting, *, limit: int) -> dict[str, dict[str, Any]]:

@@ -12,14 +12,15 @@ from torch import nn
 from zoo.checkpoint import load_checkpoint, load_weights
 from zoo.config import Precision, TrainConfig, bleu_of, load_config
 from zoo.data import Coding, describe_notes, load_codecs, read_split
-from zoo.data.corpus import PairCorpus, Sequences, TextCorpus
+from zoo.data.corpus import Array, Corpus, PairCorpus, Sequences, TextCorpus
 from zoo.data.vocab import BOS, EOS
 from zoo.errors import ConfigError, DataError
-from zoo.evaluation import Decoding, Setting, autocast, decode, evaluate, probabilities, search
+from zoo.evaluation import Decoding, Outcome, Setting, autocast, decode, judge, probabilities, search
 from zoo.experiment.directory import RunDirectory, run_path
 from zoo.experiment.machine import choose_device, choose_precision, keep_memory
 from zoo.models import build_model
 from zoo.record import attention_figure, save_figure, warn
+from zoo.search import Hypothesis
 
 
 class Output(NamedTuple):
@@ -42,6 +43,15 @@ class Label(NamedTuple):
         return self.label
 
 
+def labels_of(found: Array, names: Sequence[str]) -> list[Label]:
+    """Return the likeliest label of each text from probabilities (texts, labels)."""
+    best = found.argmax(1)
+    return [
+        Label(names[number], float(row[number]), dict(zip(names, row.tolist(), strict=True)))
+        for number, row in zip(best.tolist(), found, strict=True)
+    ]
+
+
 def setting_of(config: TrainConfig, coding: Coding, device: torch.device, precision: str) -> Setting:
     """Return how a config's model is measured; on a CPU always in fp32.
 
@@ -59,7 +69,7 @@ def has_attention(model: nn.Module, config: TrainConfig) -> bool:
 
 def attention_of(
     model: Any, coding: Coding, setting: Setting, source: str, max_length: int
-) -> tuple["np.ndarray[Any, np.dtype[Any]]", list[str], list[str]]:
+) -> tuple[Array, list[str], list[str]]:
     """Return the attention of the model's output over `source`, (output time, source time), and the tokens of both.
 
     The source is cut to `max_length`. The end symbols, which the model reads and writes too, are shown as a dot in a
@@ -98,7 +108,8 @@ class Run:
         load_weights(self.model, saved.part("model"), source=str(directory.best))
         self.model.eval()
 
-    def _decoding(self, beam: int | None, nbest: int) -> Decoding:
+    def decoding(self, beam: int | None, nbest: int) -> Decoding:
+        """Return how to search; ConfigError where the options do not fit the model or each other."""
         if beam is not None and "text" in self.coding.codecs:
             raise ConfigError(
                 f"`beam` has no effect on model={self.config.model.name}, which finds labels; leave it out"
@@ -108,10 +119,8 @@ class Run:
             raise ConfigError(f"`nbest` must be at most the beam width ({width}), but is {nbest}; raise beam")
         return self.setting.decoding._replace(width=width, nbest=nbest)
 
-    def evaluate(
-        self, split: str = "test", *, files: Sequence[str] | None = None, beam: int | None = None
-    ) -> dict[str, Any]:
-        """Return the metrics of a part of the run's data, or of `files` (one, or two line-aligned ones) instead."""
+    def read(self, split: str = "test", *, files: Sequence[str] | None = None) -> Corpus:
+        """Return the corpus of a part of the run's data, or of `files` (one, or two line-aligned ones) instead."""
         paths = None if files is None else (files[0] if len(files) == 1 else list(files))
         notes: Counter[str] = Counter()
         corpus = read_split(self.config, self.coding.codecs, self.coding.labels, split, files=paths, notes=notes)
@@ -123,9 +132,20 @@ class Run:
             )
         for line in describe_notes(notes) if files else []:
             warn(line)
-        setting = self.setting._replace(decoding=self._decoding(beam, 1))
+        return corpus
+
+    def outcome(self, split: str = "test", *, files: Sequence[str] | None = None, beam: int | None = None) -> Outcome:
+        """Return what the model makes of each source of a part, or of `files`, and what that is worth."""
+        setting = self.setting._replace(decoding=self.decoding(beam, 1))
+        corpus = self.read(split, files=files)
         limit = 0 if files else self.config.test_limit
-        return evaluate(self.model, corpus, self.coding.codecs, setting, limit=limit)
+        return judge(self.model, corpus, self.coding.codecs, setting, limit=limit, labels=self.coding.labels)
+
+    def evaluate(
+        self, split: str = "test", *, files: Sequence[str] | None = None, beam: int | None = None
+    ) -> dict[str, Any]:
+        """Return the metrics of a part of the run's data, or of `files` (one, or two line-aligned ones) instead."""
+        return self.outcome(split, files=files, beam=beam).metrics()
 
     def predict(self, texts: Iterable[str], *, beam: int | None = None, nbest: int = 1) -> list[Any]:
         """Return one prediction for each text: a Label, an Output, or with `nbest` above 1 a list of Outputs."""
@@ -134,34 +154,29 @@ class Run:
         lines = list(texts)
         if not lines:
             return []
-        decoding = self._decoding(beam, nbest)
+        decoding = self.decoding(beam, nbest)
         if "text" in self.coding.codecs:
-            return self._labels(lines)
-        outputs = self._outputs(lines, decoding)
+            return labels_of(self.probabilities(lines), self.coding.labels)
+        tgt = self.coding.codecs["tgt"]
+        outputs = [[Output(tgt.decode(one.ids), one.score) for one in found]
+                   for found in self.hypotheses(lines, decoding)]  # fmt: skip
         return [found if nbest > 1 else found[0] for found in outputs]
 
-    def _labels(self, lines: list[str]) -> list[Label]:
+    def probabilities(self, lines: list[str]) -> Array:
+        """Return the probability of each label for each text, (texts, labels)."""
         text = self.coding.codecs["text"].encode_many(lines).cut(self.config.model.max_length)
         corpus = TextCorpus(text=text, labels=np.zeros(len(lines), dtype=np.int64), texts=lines)
-        labels, found = self.coding.labels, []
-        for row in probabilities(self.model, corpus, self.setting):
-            best = int(row.argmax())
-            found.append(Label(labels[best], float(row[best]), dict(zip(labels, row.tolist(), strict=True))))
-        return found
+        return probabilities(self.model, corpus, self.setting)
 
-    def _outputs(self, lines: list[str], decoding: Decoding) -> list[list[Output]]:
-        src, tgt = self.coding.codecs["src"], self.coding.codecs["tgt"]
-        sources = src.encode_many(lines).cut(self.config.model.max_length)
+    def hypotheses(self, lines: list[str], decoding: Decoding) -> list[list[Hypothesis]]:
+        """Return the outputs found for each text, the best first."""
+        sources = self.coding.codecs["src"].encode_many(lines).cut(self.config.model.max_length)
         corpus = PairCorpus(src=sources, tgt=Sequences.from_lists([]), sources=sources)
-        found: list[list[Output]] = [[] for _ in lines]
         batches = corpus.source_loader(self.setting.batch_tokens)
-        for row, hypotheses in decode(
-            self.model, batches, decoding, device=self.device, precision=self.setting.precision
-        ):
-            found[row] = [Output(tgt.decode(one.ids), one.score) for one in hypotheses]
-        return found
+        found = dict(decode(self.model, batches, decoding, device=self.device, precision=self.setting.precision))
+        return [found[row] for row in range(len(lines))]
 
-    def attention(self, text: str) -> tuple["np.ndarray[Any, np.dtype[Any]]", list[str], list[str]]:
+    def attention(self, text: str) -> tuple[Array, list[str], list[str]]:
         """Return the attention of the output for `text`, (output time, source time), and the tokens of both."""
         if not has_attention(self.model, self.config):
             raise ConfigError(f"model={self.config.model.name} of this run has no attention over a source to draw")
