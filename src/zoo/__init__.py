@@ -1,22 +1,23 @@
 """A zoo of sequence models in PyTorch, trained from the shell.
 
-From Python: `zoo.load("last").predict(["zebra"])`, `zoo.list_models("class*")`, `zoo.create_model("transformer", ...)`,
-and the loop, `zoo.training.training(epoch, model, trainloader, validloader, optimizer=...)`.
+From Python: `zoo.load("last").predict(["zebra"])`, several runs together by `zoo.load("runs/a", "runs/b")`,
+`zoo.list_models("class*")`, `zoo.create_model("transformer", ...)`, and the loop,
+`zoo.training.training(epoch, model, trainloader, validloader, optimizer=...)`.
 """
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from zoo.experiment import Run
-    from zoo.experiment import open_run as load
+    from zoo.experiment import Committee, Run, load
     from zoo.models import create_model, list_models
 
 __version__ = "0.1.0"
-__all__ = ["Run", "create_model", "list_models", "load"]
+__all__ = ["Committee", "Run", "create_model", "list_models", "load"]
 
 _HOMES = {
+    "Committee": ("zoo.experiment", "Committee"),
     "Run": ("zoo.experiment", "Run"),
-    "load": ("zoo.experiment", "open_run"),
+    "load": ("zoo.experiment", "load"),
     "create_model": ("zoo.models", "create_model"),
     "list_models": ("zoo.models", "list_models"),
 }
