@@ -38,9 +38,6 @@ from zoo.models import count_parameters
 from zoo.record import Recorder, flat_options, warn
 from zoo.training import EpochResult, LoopState, StepReport, training
 
-KEEP = 2
-"""Step checkpoints that stay: the newest, and the one before in case that one is damaged."""
-
 
 def train(config: TrainConfig) -> dict[str, Any]:
     """Train, evaluate the best epoch, and return what `results.json` holds, with `run_dir`.
@@ -293,7 +290,7 @@ class Session:
         }
         save_checkpoint(step_path(self.run_dir.checkpoints, self.learner.state.step), tensors, {**values, **kept})
         self.saved_step = self.learner.state.step
-        prune(self.run_dir.checkpoints, keep=KEEP)
+        prune(self.run_dir.checkpoints, keep=self.config.keep)
 
     def _restore(self) -> None:
         """Put everything where the newest intact checkpoint left it."""
