@@ -119,7 +119,7 @@ def test_what_contributing_adds_is_listed_learns_and_predicts(extended: Path) ->
     losses = [json.loads(line)["valid_loss"] for line in lines]
     assert losses[-1] < 0.8 * losses[0]
     results = json.loads((extended / "new/results.json").read_text(encoding="utf-8"))
-    assert json.loads(zoo_of(extended, "evaluate", "new", "--json").stdout) == results["test"]
+    assert json.loads(zoo_of(extended, "evaluate", "new", "--json", "--bootstrap", "0").stdout) == results["test"]
     (extended / "numbers.txt").write_text("12\n7\n", encoding="utf-8")
     predicted = zoo_of(extended, "predict", "new", "numbers.txt", "--beam", "3")
     assert predicted.stdout.count("\n") == 2, predicted.stderr
@@ -181,6 +181,8 @@ def understand(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runs, "_open", lambda options: (_ for _ in ()).throw(Opened))
     monkeypatch.setattr(runs, "_has_file", lambda name: None)
     monkeypatch.setattr("zoo.cli.overrides.resumed", lambda name, typed: None)
+    for opening in ("zoo.average.average", "zoo.compare.row_of"):
+        monkeypatch.setattr(opening, lambda *names, **options: (_ for _ in ()).throw(Opened))
     monkeypatch.setattr("zoo.benchmark.measure", lambda config, **options: (_ for _ in ()).throw(Opened))
     with pytest.raises(Opened):
         cli.run(verb)
@@ -248,7 +250,7 @@ def run_page(page: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["first-run", "data", "loop"])
+@pytest.mark.parametrize("name", ["first-run", "data", "loop", "evaluation"])
 def test_a_page_runs_as_written(name: str, here: Path) -> None:
     run_page(ROOT / "docs" / f"{name}.md")
 

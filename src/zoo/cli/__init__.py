@@ -55,7 +55,7 @@ def _train(arguments: list[str]) -> int:
 
 
 def _evaluate(arguments: list[str]) -> int:
-    from zoo.cli.runs import evaluate
+    from zoo.cli.evaluate import evaluate
 
     return evaluate(arguments)
 
@@ -64,6 +64,18 @@ def _predict(arguments: list[str]) -> int:
     from zoo.cli.runs import predict
 
     return predict(arguments)
+
+
+def _average(arguments: list[str]) -> int:
+    from zoo.cli.average import average
+
+    return average(arguments)
+
+
+def _compare(arguments: list[str]) -> int:
+    from zoo.cli.compare import compare
+
+    return compare(arguments)
 
 
 def _benchmark(arguments: list[str]) -> int:
@@ -101,8 +113,10 @@ def _listing(group: str, arguments: list[str]) -> int:
 
 VERBS: dict[str, tuple[str, Callable[[list[str]], int]]] = {
     "train": ("train a model (the same as zoo-train)", _train),
-    "evaluate": ("score a run on its validation or test part, or on files", _evaluate),
-    "predict": ("apply a run to lines of text", _predict),
+    "evaluate": ("score a run, or several together, on the validation or test part or on files", _evaluate),
+    "predict": ("apply a run, or several together, to lines of text", _predict),
+    "average": ("make one model of a run's last checkpoints", _average),
+    "compare": ("show runs side by side, and whether the difference of two is real", _compare),
     "benchmark": ("measure how fast a model trains and decodes on this machine", _benchmark),
     "models": ("list the models", _models),
     "datasets": ("list the datasets", _datasets),

@@ -1,4 +1,4 @@
-"""`zoo evaluate RUN` and `zoo predict RUN`: what is done with a finished run."""
+"""`zoo predict RUN ... [FILE]`: answers of a finished run, or of several together."""
 
 import argparse
 import gzip
@@ -21,77 +21,41 @@ class Parser(argparse.ArgumentParser):
         raise ConfigError(f"{message}; see {self.prog} --help")
 
 
-def _parser(verb: str, description: str) -> Parser:
-    parser = Parser(prog=f"zoo {verb}", description=description, allow_abbrev=False)
-    parser.add_argument("run", metavar="RUN", help="a run's directory, or `last`, the newest under runs/")
-    parser.add_argument("--beam", type=int, metavar="N", help="beam width; 1: greedy; default: the run's own")
-    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="default: auto")
-    return parser
-
-
 def positive(value: int | None, flag: str) -> None:
     """Refuse a number below 1."""
     if value is not None and value < 1:
         raise ConfigError(f"`{flag}` must be at least 1, but is {value}")
 
 
-def evaluate(arguments: list[str]) -> int:
-    """Print a run's figures."""
-    parser = _parser("evaluate", "Score a run; repeats the figures of results.json on the same device and precision.")
-    parser.add_argument(
-        "--split", choices=["valid", "test"], help="default: test, or valid where there is no test part"
-    )
-    parser.add_argument(
-        "--data", nargs="+", metavar="FILE", help="score these files instead: one, or source and target"
-    )
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    options = parser.parse_args(arguments)
-    positive(options.beam, "--beam")
-    if options.data and len(options.data) > 2:
-        raise ConfigError(f"`--data` takes one file or two aligned ones, but got {len(options.data)}")
-    run = _open(options)
-    metrics = run.evaluate(options.split or _last_part(run.config.dataset), files=options.data, beam=options.beam)
-    print(json.dumps(metrics, ensure_ascii=False) if options.json else table(metrics))
-    return 0
-
-
-def _last_part(dataset: Any) -> str:
-    """Return test, or valid for the user's own files without a test file."""
-    return "test" if getattr(dataset, "test", True) else "valid"
-
-
-def table(metrics: dict[str, Any]) -> str:
-    """Write metrics a line each."""
-    width = max(map(len, metrics))
-    return "\n".join(
-        f"{key:{width}}  {f'{value:.4f}' if isinstance(value, float) else value}" for key, value in metrics.items()
-    )
-
-
 def _open(options: argparse.Namespace) -> Any:
-    from zoo.experiment import open_run
+    """Open the run, or several to answer together."""
+    from zoo.experiment import load
 
-    return open_run(options.run, device=options.device)
-
-
-# ---- predict
+    return load(*options.runs, device=options.device)
 
 
 def predict(arguments: list[str]) -> int:
     """Print one prediction for each line."""
-    parser = _parser("predict", "Apply a run to lines of text; one line out for each line in, in order.")
-    parser.add_argument(
-        "file", nargs="?", default="-", metavar="FILE", help="lines to read, .gz too; -: stdin (default)"
+    parser = Parser(
+        prog="zoo predict",
+        description="Apply a run to lines of text; one line out for each line in, in order. Several runs answer "
+        "together: by the mean of their probabilities, or by votes where their vocabularies differ.",
+        allow_abbrev=False,
     )
+    parser.add_argument("words", nargs="+", metavar="RUN ... [FILE]", help="runs' directories, or `last`, the newest "
+                        "under runs/; then lines to read, .gz too; -: stdin (default)")  # fmt: skip
+    parser.add_argument("--beam", type=int, metavar="N", help="beam width; 1: greedy; default: the run's own")
+    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="default: auto")
     parser.add_argument("--nbest", type=int, default=1, metavar="K", help="print the K best, TAB between them")
     parser.add_argument("--format", choices=["text", "jsonl"], default="text", help="default: text")
     parser.add_argument("--attention", metavar="PNG", help="draw what the first line's prediction attends to")
     options = parser.parse_intermixed_args(arguments)
     positive(options.beam, "--beam")
     positive(options.nbest, "--nbest")
+    options.runs, options.file = parted(options.words)
     _has_file(options.file)
     if options.attention is not None:
-        _is_drawable(Path(options.attention))
+        _is_drawable(Path(options.attention), options.runs)
     run = _open(options)
     write = as_json if options.format == "jsonl" else as_text
     drawn = options.attention is None
@@ -105,12 +69,31 @@ def predict(arguments: list[str]) -> int:
     return 0
 
 
+def parted(words: list[str]) -> tuple[list[str], str]:
+    """Return the runs among the words, and the file: the last word, unless it is the only one or names a run."""
+    *runs, last = words
+    if not runs or _names_run(last):
+        runs, last = words, "-"
+    for name in runs:
+        if name == "-" or (Path(name).is_file() and not _names_run(name) and len(runs) > 1):
+            raise ConfigError(f"{name} is no run's directory, but stands among them; runs come first, then one FILE")
+    return runs, last
+
+
+def _names_run(word: str) -> bool:
+    return Path(word).is_dir() or word.endswith(".safetensors") or (word == "last" and not Path(word).exists())
+
+
 def _has_file(name: str) -> None:
     if name != "-" and not Path(name).is_file():
-        raise DataError(f"{name}: no such file; give a file with a line for each prediction, or - for stdin")
+        raise DataError(
+            f"{name}: no such run or file; name runs' directories, then a file with a line for each prediction"
+        )
 
 
-def _is_drawable(path: Path) -> None:
+def _is_drawable(path: Path, runs: list[str]) -> None:
+    if len(runs) > 1:
+        raise ConfigError(f"--attention draws what one run attends to; name one of {', '.join(runs)}")
     if path.suffix != ".png":
         raise ConfigError(f"--attention writes a PNG picture; name it {path.with_suffix('.png')}")
     if not path.parent.is_dir():

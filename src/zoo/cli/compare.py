@@ -1,0 +1,67 @@
+"""`zoo compare RUN ...`: runs side by side, and whether the difference of two is real."""
+
+import argparse
+import json
+from typing import Any
+
+from zoo.cli import runs as opening
+from zoo.cli.evaluate import last_part, outcomes_of, scoring_options, scoring_parser
+from zoo.cli.tables import cell, columns
+from zoo.errors import ConfigError
+
+
+def compare(arguments: list[str]) -> int:
+    """Print runs side by side, and of two whether their difference is real."""
+    parser = scoring_parser(
+        "compare",
+        "Show runs side by side, with the task's main figure as their results.json has it. Two runs are evaluated on "
+        "the same sources, and a paired bootstrap says of each figure by how much the second differs from the first, "
+        "between which bounds (95 % of the resamples), and p: how probable a difference as large is between models "
+        "that are equally good.",
+    )
+    options = scoring_options(parser, arguments)
+    if len(options.runs) == 2:
+        found = _compare_two(options)
+    elif options.data or options.split or options.beam:
+        raise ConfigError("`--data`, `--split` and `--beam` are for two runs, which are evaluated; leave them out")
+    else:
+        from zoo.compare import row_of
+
+        found = {"runs": [row_of(name) for name in options.runs]}
+    print(json.dumps(found, ensure_ascii=False) if options.json else _shown(found))
+    return 0
+
+
+def _compare_two(options: argparse.Namespace) -> dict[str, Any]:
+    if not options.bootstrap:
+        raise ConfigError("`--bootstrap` must be at least 1 where two runs are compared, but is 0")
+    committee = opening._open(options)
+    from zoo.compare import paired, row_with, verdict
+
+    part = options.split or last_part(committee.config.dataset)
+    outcomes = outcomes_of(options.runs, committee, part, {"files": options.data, "beam": options.beam})
+    where = " ".join(options.data) if options.data else part
+    rows = [
+        row_with(name, run, outcome, where)
+        for name, run, outcome in zip(options.runs, committee.runs, outcomes, strict=True)
+    ]
+    found = paired(committee.runs, outcomes, repeats=options.bootstrap)
+    differences = {name: {**one._asdict(), "verdict": verdict(name, one)} for name, one in found.items()}
+    signatures = outcomes[0].scores.signatures
+    return {"runs": rows, "sources": len(outcomes[0].sources), "differences": differences, **signatures}
+
+
+def _shown(found: dict[str, Any]) -> str:
+    rows = found["runs"]
+    lines = columns([list(rows[0]), *([cell(row, key) for key in row] for row in rows)])
+    if "differences" in found:
+        first, second = (row["run"] for row in rows)
+        lines += ["", f"{second} against {first}, {found['sources']:,} sources"]
+        lines += columns([_difference(*item) for item in found["differences"].items()])
+        lines += [f"{key}  {value}" for key, value in found.items() if key.endswith("_signature")]
+    return "\n".join(lines)
+
+
+def _difference(name: str, found: dict[str, Any]) -> list[str]:
+    bounds = f"[{found['low']:+.4f}, {found['high']:+.4f}]"
+    return [name, f"{found['value']:+.4f} {bounds}", f"p {found['p']:.3f}", found["verdict"]]
