@@ -1,6 +1,7 @@
 """Several models as one: their probabilities, averaged."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -29,7 +30,7 @@ class Ensemble(nn.Module):
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Return log-probabilities, shaped as each model's logits for these inputs."""
-        return mean_log_probabilities([model(*inputs) for model in self.models])
+        return mean_log_probabilities(model(*inputs) for model in self.models)
 
     def encode(self, src: Tensor, src_lengths: Tensor) -> EnsembleState:
         """Return the state from which `decode_step` starts."""
@@ -44,8 +45,15 @@ class Ensemble(nn.Module):
         return mean_log_probabilities(logits), EnsembleState(states)
 
 
-def mean_log_probabilities(logits: Sequence[Tensor]) -> Tensor:
-    """Return the logarithm of the mean of the softmax of each, in fp32 or better; all are (..., classes)."""
-    wide = torch.promote_types(logits[0].dtype, torch.float32)
-    stacked = torch.stack([one.to(wide).log_softmax(-1) for one in logits])  # (models, ..., classes)
-    return stacked.logsumexp(0) - torch.log(torch.tensor(len(logits), dtype=wide))
+def mean_log_probabilities(logits: Iterable[Tensor]) -> Tensor:
+    """Return the logarithm of the mean of the softmax of each, in fp32 or better; all are (..., classes).
+
+    They are taken one after the other, so that those of several models need not lie in memory together.
+    """
+    total, count = None, 0
+    for one in logits:
+        log = one.to(torch.promote_types(one.dtype, torch.float32)).log_softmax(-1)
+        total, count = log if total is None else torch.logaddexp(total, log), count + 1
+    if total is None:
+        raise ValueError("an ensemble needs at least one model")
+    return total - math.log(count)
