@@ -28,12 +28,10 @@ def evaluate(arguments: list[str]) -> int:
     singles = outcomes_of(options.runs, model, part, asked)
     outcome = model.outcome(part, **asked) if len(options.runs) > 1 else singles[0]
     figures = [_with_intervals(one, options.bootstrap) for one in singles]
-    if len(options.runs) == 1:
-        found = figures[0]
-        lines = [table(found)]
-    else:
+    found = figures[0]
+    if len(options.runs) > 1:
         found = _together(options.runs, figures, _with_intervals(outcome, options.bootstrap))
-        lines = [side_by_side(found)]
+    lines = [side_by_side(found) if len(options.runs) > 1 else table(found)]
     if options.details:
         from zoo.breakdown import details
 
