@@ -15,23 +15,20 @@ from torch import Tensor, nn
 
 from zoo import checkpoint
 from zoo.checkpoint import (
-    list_checkpoints,
     load_checkpoint,
     load_newest,
     load_optimizer,
     load_weights,
     model_tensors,
     optimizer_tensors,
-    prune,
     save_checkpoint,
-    step_path,
 )
 from zoo.config import OPTIMIZERS
 from zoo.data import PairSizes
 from zoo.errors import CheckpointError, StorageError
 from zoo.models import create_model
 from zoo.optim import HANDWRITTEN, build_optimizer
-from zoo.storage import write_durably
+from zoo.storage import list_checkpoints, prune, step_path, write_durably
 
 DTYPES = [
     torch.float32,

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 import torch
 
-from zoo.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
+from zoo import training
+from zoo.checkpoint import load_checkpoint, save_checkpoint
 from zoo.cli.overrides import config_of
 from zoo.config import (
     ClassifierConfig,
@@ -34,14 +35,14 @@ from zoo.config import (
     load_config,
 )
 from zoo.errors import BusyError, CheckpointError, ConfigError, DataError, DivergenceError, StorageError
-from zoo.experiment import Label, Output, open_run, train
-from zoo.experiment.directory import RunDirectory, lock
+from zoo.experiment import Label, Output, measure, open_run, saving, session, train
+from zoo.experiment.directory import RunDirectory, locked
 from zoo.experiment.machine import choose_device, choose_precision, random_states, restore_random_states, seed_all
 from zoo.record import Recorder
+from zoo.storage import list_checkpoints
 
 Toy = Callable[..., TrainConfig]
-train_module, training_module = sys.modules["zoo.experiment.train"], sys.modules["zoo.training"]
-measure_module = sys.modules["zoo.experiment.measure"]
+
 
 TINY = TransformerConfig(d_model=8, nhead=2, num_encoder_layers=1, num_decoder_layers=1, dim_feedforward=8)
 PARITY = ToyConfig(name="parity", symbols=4, max_length=4, train_size=48, valid_size=8, test_size=8)
@@ -200,13 +201,13 @@ def test_a_run_stopped_by_a_signal_anywhere_and_resumed_equals_one_that_was_not(
 
 
 CRASHES = {
-    "while validating": (training_module, "validate", 2),
-    "while outputs are decoded": (measure_module, "judge_outputs", 2),
+    "while validating": (training, "validate", 2),
+    "while outputs are decoded": (measure, "judge_outputs", 2),
     "after the best is kept": (Recorder, "epoch", 2),
-    "at a save": (train_module, "save_checkpoint", 4),
-    "after a save": (train_module, "prune", 5),
+    "at a save": (saving, "save_checkpoint", 4),
+    "after a save": (saving, "prune", 5),
     "after a step, unsaved": (Recorder, "step", 7),
-    "at the final evaluation": (measure_module, "evaluate", 1),
+    "at the final evaluation": (measure, "evaluate", 1),
     "before the results": (RunDirectory, "write_results", 1),
 }
 
@@ -443,13 +444,9 @@ def test_a_checkpoint_of_another_layout_is_refused(here: Path, toy: Toy) -> None
 def test_a_directory_in_use_is_busy_and_names_its_process(here: Path, toy: Toy) -> None:
     run = RunDirectory(Path("run"))
     run.create()
-    held = lock(run)
-    try:
-        with pytest.raises(BusyError, match=f"run: process {os.getpid()} is training here") as caught:
-            train(toy(run_dir="run"))
-        assert caught.value.exit_code == 8
-    finally:
-        os.close(held)
+    with locked(run), pytest.raises(BusyError, match=f"run: process {os.getpid()} is training here") as caught:
+        train(toy(run_dir="run"))
+    assert caught.value.exit_code == 8
     train(toy(run_dir="run"))
 
 
@@ -601,7 +598,7 @@ def test_a_picture_that_fails_does_not_end_a_training(here: Path, toy: Toy, monk
     def fail(*arguments: Any) -> None:
         raise RuntimeError("no ink")
 
-    monkeypatch.setattr(train_module, "attention_of", fail)
+    monkeypatch.setattr(session, "attention_of", fail)
     run = Path(train(toy(epochs=1, model=TINY))["run_dir"])
     assert "the attention picture was left out (no ink)" in (run / "train.log").read_text()
 

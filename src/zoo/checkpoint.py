@@ -5,7 +5,6 @@ Nothing here unpickles. A file appears whole or not at all: it is written beside
 
 import hashlib
 import json
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,12 +15,10 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from zoo.errors import CheckpointError
-from zoo.storage import write_durably
+from zoo.storage import list_checkpoints, write_durably
 
 FORMAT = 1
 """Version of the layout; a checkpoint of a newer one is refused."""
-
-_NAME = re.compile(r"step-(\d{8,})\.safetensors")
 
 
 class Checkpoint(NamedTuple):
@@ -36,33 +33,12 @@ class Checkpoint(NamedTuple):
         return {key[len(prefix) :]: value for key, value in self.tensors.items() if key.startswith(prefix)}
 
 
-def step_path(directory: Path, step: int) -> Path:
-    """Return where the checkpoint after `step` optimizer steps lies."""
-    return directory / f"step-{step:08d}.safetensors"
-
-
-def list_checkpoints(directory: Path) -> list[Path]:
-    """Return the step checkpoints of a directory, highest step first, whatever the clock says."""
-    if not directory.is_dir():
-        return []
-    found = [(int(match[1]), path) for path in directory.iterdir() if (match := _NAME.fullmatch(path.name))]
-    return [path for _, path in sorted(found, reverse=True)]
-
-
 def save_checkpoint(path: Path, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
     """Write a checkpoint so that a crash at any moment leaves the old file or the new one, never a torn one."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(tensors.items())}
     text = json.dumps(state)
     metadata = {"format": str(FORMAT), "state": text, "sha256": _digest(tensors, text)}
     write_durably(path, to_bytes(tensors, metadata))
-
-
-def prune(directory: Path, *, keep: int) -> None:
-    """Delete all but the `keep` newest step checkpoints, and what a killed save left behind."""
-    for path in list_checkpoints(directory)[keep:]:
-        path.unlink(missing_ok=True)
-    for path in directory.glob(".*.tmp"):
-        path.unlink(missing_ok=True)
 
 
 def load_checkpoint(path: Path) -> Checkpoint:

@@ -52,6 +52,18 @@ class BusyError(ZooError):
     exit_code = 8
 
 
+OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "bad_alloc", "CUDA error: out of memory", "ALLOC_FAILED")
+"""What the texts of torch's RuntimeErrors say when memory ran out: the CPU's allocator, C++, CUDA, cuBLAS and cuDNN."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that memory ran out, of the machine or of the accelerator."""
+    # torch's own class is known by name, so that a failure before torch is needed does not import it.
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in OUT_OF_MEMORY)
+
+
 def unknown(kind: str, name: str, choices: Iterable[str]) -> str:
     """Say that `name` is no `kind`, with the nearest choice and the list of all."""
     choices = list(choices)

@@ -8,9 +8,9 @@ import threading
 import traceback
 from collections.abc import Callable
 
-from zoo.errors import MemoryLimitError, StorageError, ZooError
+from zoo.errors import MemoryLimitError, StorageError, ZooError, is_out_of_memory
 
-STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.EIO)
 
 
 def guarded(command: Callable[[], int]) -> int:
@@ -46,20 +46,13 @@ def as_zoo_error(error: Exception) -> ZooError | None:
     """Return the failure that a user can mend which stands behind an exception, if one does."""
     if isinstance(error, ZooError):
         return error
-    if isinstance(error, MemoryError) or _is_torchs_out_of_memory(error):
+    if is_out_of_memory(error):
         return MemoryLimitError(
             "memory ran out; lower `batch_tokens` (and raise `accumulate` as much to keep the step) or the model's size"
         )
     if isinstance(error, OSError) and error.errno in STORAGE:
         return StorageError(f"{error.filename or 'storage'}: {error.strerror}; free space or choose another `run_dir`")
     return None
-
-
-def _is_torchs_out_of_memory(error: Exception) -> bool:
-    # By name, so that a failure before torch is needed does not import it; the CPU allocator raises RuntimeError.
-    if type(error).__name__ == "OutOfMemoryError":
-        return True
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
 
 
 def _end_on_sigterm() -> None:

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 from zoo.cli.compose import ALL_GROUPS, FREE_GROUPS, compose, lay_over, names, part, read, select
-from zoo.config import GROUPS, TrainConfig, from_dict, load_config, to_dict
+from zoo.config import GROUPS, TrainConfig, from_dict, to_dict
 from zoo.errors import ConfigError, unknown
+from zoo.experiment.directory import RunDirectory, run_path
 
 PATHS = {"dataset.train", "dataset.valid", "dataset.test", "run_dir", "resume"}
 MOST_COMBINATIONS = 1000
@@ -242,8 +243,8 @@ def resumed(name: str, typed: dict[str, str]) -> TrainConfig:
         raise ConfigError(
             "`resume=PATH` goes on in PATH; leave out `run_dir`, or copy the run there and resume the copy"
         )
-    path = _run_path(name)
-    data = to_dict(load_config(path / "config.yaml"))
+    path = Path(name) if (Path(name) / "config.yaml").is_file() else run_path(name)
+    data = to_dict(RunDirectory(path).read_config())
     for group in ALL_GROUPS:
         if group in typed:
             _keep_or_replace(data, group, _unquote(typed[group]))
@@ -252,14 +253,6 @@ def resumed(name: str, typed: dict[str, str]) -> TrainConfig:
         if key not in ALL_GROUPS:
             _assign(data, key, read_value(text, hint_of(key, chosen), key))
     return from_dict({**data, "run_dir": str(path), "resume": str(path)}, where=str(path / "config.yaml"))
-
-
-def _run_path(name: str) -> Path:
-    if (Path(name) / "config.yaml").is_file():
-        return Path(name)
-    from zoo.experiment.directory import run_path  # imports torch; knows `last` and files in a run
-
-    return run_path(name)
 
 
 def _keep_or_replace(data: dict[str, Any], group: str, name: str) -> None:

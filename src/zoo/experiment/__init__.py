@@ -1,7 +1,21 @@
 """A run directory: build it from a config, resume it, reopen it."""
 
-from zoo.experiment.committee import Committee, load
-from zoo.experiment.run import Label, Output, Run, open_run
-from zoo.experiment.train import train
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from zoo.experiment.begin import train
+    from zoo.experiment.committee import Committee, load
+    from zoo.experiment.run import Label, Output, Run, open_run
 
 __all__ = ["Committee", "Label", "Output", "Run", "load", "open_run", "train"]
+
+_HOMES = {"train": "begin", "Committee": "committee", "load": "committee"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name when it is first asked for: which directory to use is settled before torch is there."""
+    from importlib import import_module
+
+    if name not in __all__:
+        raise AttributeError(f"module 'zoo.experiment' has no attribute {name!r}")
+    return getattr(import_module(f"zoo.experiment.{_HOMES.get(name, 'run')}"), name)

@@ -2,15 +2,16 @@
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from zoo.checkpoint import list_checkpoints
-from zoo.config import TrainConfig
+from zoo.config import TrainConfig, load_config
 from zoo.errors import BusyError, CheckpointError, ConfigError, StorageError
 from zoo.pretrained import list_pretrained, pretrained_path
-from zoo.storage import write_durably
+from zoo.storage import list_checkpoints, sweep, write_durably
 
 try:
     import fcntl
@@ -62,25 +63,33 @@ class RunDirectory:
         if self.best.exists():
             os.replace(self.best, self.best_aside)
 
-    def reopen(self) -> None:
-        """Take back what the end of a run left here, since the run goes on."""
-        self.results.unlink(missing_ok=True)
+    def take_back_best(self) -> None:
+        """Let the best whole epoch be the best again, since the run goes on; results of a part of one end here."""
         if self.best_aside.exists():
+            self.results.unlink(missing_ok=True)
             os.replace(self.best_aside, self.best)
 
     def discard(self) -> None:
-        """Remove what `create` and `lock` made, where no run came of it and nothing else lies there."""
-        (self.path / ".lock").unlink(missing_ok=True)
+        """Remove what `create` made, where no run came of it and nothing else lies there."""
         for path in sorted(set(self.made), key=lambda path: -len(path.parts)):
             if path.is_dir() and not any(path.iterdir()):
                 path.rmdir()
+
+    def read_config(self) -> TrainConfig:
+        """Return the config of the run here; CheckpointError where it is damaged."""
+        try:
+            return load_config(self.config)
+        except ConfigError as error:
+            raise CheckpointError(f"{error}; copy the file from the run again, or start a new run") from error
 
     def read_results(self) -> dict[str, Any]:
         """Return what `results.json` holds; CheckpointError where it is damaged."""
         try:
             results = json.loads(self.results.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise CheckpointError(f"{self.results}: cannot be read; delete it and resume the run") from error
+        if not _are_results(results):
+            raise CheckpointError(f"{self.results}: does not hold results; delete it and resume the run")
         return dict(results)
 
     def write_results(self, results: dict[str, Any]) -> None:
@@ -88,28 +97,62 @@ class RunDirectory:
         write_durably(self.results, (json.dumps(results, indent=2, ensure_ascii=False) + "\n").encode())
 
 
+def _are_results(values: Any) -> bool:
+    if not isinstance(values, dict) or not all(isinstance(values.get(key), int) for key in ("best_epoch", "steps")):
+        return False
+    return isinstance(values.get("valid"), dict) and isinstance(values.get("test", {}), dict)
+
+
 def missing(path: Path) -> list[Path]:
     """Return the directories that are not there of a path and those above it."""
     return [one for one in (path, *path.parents) if not one.exists()]
 
 
-def lock(run: RunDirectory) -> int:
-    """Take the directory for this process until it ends; BusyError names the process that has it.
+@contextmanager
+def locked(run: RunDirectory) -> Iterator[None]:
+    """Have the directory for this process alone; BusyError names the process that has it.
 
-    The kernel lets go of the lock when its process dies, so that no stale lock is left.
+    The kernel lets go of the lock when its process dies, so that a file left by a crash locks nothing.
     """
-    handle = os.open(run.path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
-    if fcntl is None:
-        return handle
+    path = run.path / ".lock"
+    handle = _take(path)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        owner = os.read(handle, 32).decode(errors="replace").strip() or "unknown"
+        sweep(run.path)
+        sweep(run.vocabulary)
+        sweep(run.checkpoints)
+        yield
+    finally:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
         os.close(handle)
-        raise BusyError(f"{run.path}: process {owner} is training here; wait for it or set another run_dir") from error
+
+
+def _take(path: Path) -> int:
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        if fcntl is None:
+            return handle
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            owner = os.read(handle, 32).decode(errors="replace").strip() or "unknown"
+            os.close(handle)
+            raise BusyError(
+                f"{path.parent}: process {owner} is training here; wait for it or set another run_dir"
+            ) from error
+        if _is_at(handle, path):
+            break
+        os.close(handle)  # the process before removed its file between our two calls
     os.ftruncate(handle, 0)
     os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
     return handle
+
+
+def _is_at(handle: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle), os.stat(path))
+    except FileNotFoundError:
+        return False
 
 
 def new_directory(config: TrainConfig) -> RunDirectory:

@@ -6,15 +6,14 @@ from typing import Any
 from zoo.config import TrainConfig, to_dict
 from zoo.data import Data
 from zoo.data.corpus import PairCorpus, TextCorpus
+from zoo.data.tokenize import Codec
 from zoo.errors import CheckpointError, ConfigError
 from zoo.record import flat_options
 
 
 def digests_of(data: Data) -> dict[str, str]:
     """Return what tells this vocabulary and this training data from others."""
-    vocabulary, rows = hashlib.sha256(), hashlib.sha256()
-    for side, codec in data.codecs.items():
-        vocabulary.update("\0".join([side, *codec.vocab.tokens, *data.labels]).encode())
+    rows = hashlib.sha256()
     train = data.train
     sides = [train.src, train.tgt] if isinstance(train, PairCorpus) else [train.text]
     for sequences in sides:
@@ -22,7 +21,15 @@ def digests_of(data: Data) -> dict[str, str]:
         rows.update(sequences.offsets.data)
     if isinstance(train, TextCorpus):
         rows.update(train.labels.data)
-    return {"vocabulary": vocabulary.hexdigest(), "training data": rows.hexdigest()}
+    return {"vocabulary": vocabulary_digest(data.codecs, data.labels), "training data": rows.hexdigest()}
+
+
+def vocabulary_digest(codecs: dict[str, Codec], labels: list[str]) -> str:
+    """Return what tells these vocabularies and labels from others of the same size."""
+    digest = hashlib.sha256()
+    for side, codec in codecs.items():
+        digest.update("\0".join([side, *codec.vocab.tokens, *labels]).encode())
+    return digest.hexdigest()
 
 
 def check_digests(saved: Any, own: dict[str, str], where: str) -> None:

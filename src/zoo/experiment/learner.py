@@ -1,7 +1,7 @@
 """What a step changes: all that a checkpoint holds, so that the next step is the same to the bit."""
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,14 @@ from zoo.models import build_model
 from zoo.optim import build_optimizer, build_schedule, run_progress
 from zoo.optim.ema import EMA
 from zoo.training import LoopState
+
+
+class Moment(NamedTuple):
+    """Where a run stands between two steps, but for the weights and what the optimizer keeps."""
+
+    loop: dict[str, Any]
+    generators: dict[str, Tensor]
+    python: list[object]
 
 
 class Learner:
@@ -54,6 +62,20 @@ class Learner:
     def weights(self) -> dict[str, Tensor]:
         """Return the model's tensors as they stand in a checkpoint."""
         return {f"model.{name}": tensor for name, tensor in model_tensors(self.model).items()}
+
+    def moment(self) -> Moment:
+        """Return what a step that changes no weight has changed nevertheless."""
+        return Moment(self.state.to_dict(), *random_states())
+
+    def rewind(self, moment: Moment) -> None:
+        """Go back to a moment since which no weight has changed."""
+        self.state = LoopState.from_dict(moment.loop)
+        restore_random_states(moment.generators, moment.python)
+
+    @torch.no_grad()
+    def finite(self) -> bool:
+        """Whether every weight is a finite number."""
+        return all(bool(tensor.isfinite().all()) for tensor in model_tensors(self.model).values())
 
     def capture(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return all tensors and all JSON values of the present state."""

@@ -10,13 +10,14 @@ import torch
 from torch import nn
 
 from zoo.checkpoint import load_checkpoint, load_weights
-from zoo.config import Precision, TrainConfig, bleu_of, load_config
+from zoo.config import Precision, TrainConfig, bleu_of
 from zoo.data import Coding, describe_notes, load_codecs, read_split
 from zoo.data.corpus import Array, Corpus, PairCorpus, Sequences, TextCorpus
 from zoo.data.vocab import BOS, EOS
 from zoo.errors import ConfigError, DataError
 from zoo.evaluation import Decoding, Outcome, Setting, autocast, decode, judge, probabilities, search
 from zoo.experiment.directory import RunDirectory, run_path
+from zoo.experiment.identity import check_digests, vocabulary_digest
 from zoo.experiment.machine import choose_device, choose_precision, keep_memory
 from zoo.models import build_model
 from zoo.record import attention_figure, save_figure, warn
@@ -97,7 +98,7 @@ class Run:
 
     def __init__(self, directory: RunDirectory, device: torch.device) -> None:
         self.directory, self.device = directory, device
-        self.config = load_config(directory.config)
+        self.config = directory.read_config()
         self.coding = load_codecs(directory.vocabulary)
         precision = self.config.precision
         if precision == Precision.fp16 and device.type == "cpu":
@@ -105,6 +106,9 @@ class Run:
         self.setting = setting_of(self.config, self.coding, device, choose_precision(precision, device))
         self.model: nn.Module = build_model(self.config.model, self.coding.sizes).to(device)
         saved = load_checkpoint(directory.best)
+        own = {"vocabulary": vocabulary_digest(self.coding.codecs, self.coding.labels)}
+        if "vocabulary" in saved.state:  # runs of zoo 0.1.0 have none
+            check_digests(saved.state, own, str(directory.vocabulary))
         load_weights(self.model, saved.part("model"), source=str(directory.best))
         self.model.eval()
 

@@ -1,35 +1,43 @@
 """Ending a run when it is asked to, at a place where nothing is lost."""
 
+import os
 import signal
+import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+GRACE = 0.7
+"""Seconds that a run may take to end after the second signal."""
 
 
 class Interruption:
     """Lets SIGINT and SIGTERM end a run after a step and a save; the second one ends it at once.
 
     `wait` is True while a step may be under way: a signal is noted then, and `obey` acts on it once all is saved. At
-    other times the state is saved already, and a signal ends the run where it stands.
+    other times nothing of worth is under way, and a signal ends the run where it stands.
     """
 
-    def __init__(self) -> None:
-        self.wait = False
+    def __init__(self, *, wait: bool = False) -> None:
+        self.wait = wait
         self.noted = 0
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Handle the two signals until the end of the block."""
+        """Handle the two signals until the end of the block; obey what was noted there if nothing else ended it."""
         try:
             before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
         except ValueError:  # signals belong to the main thread
             yield
             return
         try:
-            yield
+            with _ending_at_the_second():
+                yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+        self.obey()
 
     def obey(self) -> None:
         """End the run if that was asked for."""
@@ -47,3 +55,38 @@ def _end(number: int) -> None:
     if number == signal.SIGINT:
         raise KeyboardInterrupt
     raise SystemExit(128 + number)
+
+
+@contextmanager
+def _ending_at_the_second() -> Iterator[None]:
+    """End the process soon after its second signal, even within a long call into a library.
+
+    Python handles signals between two of its own instructions; the numbers arrive here at once.
+    """
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    before = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+    watcher = threading.Thread(target=_count, args=(ours,), name="signals", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        theirs.close()  # the watcher reads the end of it
+        watcher.join()
+        ours.close()
+
+
+def _count(ours: socket.socket) -> None:
+    asked = last = 0
+    while True:
+        try:
+            received = ours.recv(1)
+        except TimeoutError:
+            os._exit(128 + last)
+        if not received:
+            return
+        last = received[0]
+        asked += last in (signal.SIGINT, signal.SIGTERM)
+        if asked == 2:
+            ours.settimeout(GRACE)

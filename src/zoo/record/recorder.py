@@ -17,17 +17,18 @@ from tqdm import tqdm
 
 from zoo.record.attention import attention_figure, figure_pixels
 from zoo.record.text import Sample, epoch_line, sample_table, tag_of
+from zoo.storage import write_durably
 
 
 class Recorder:
     """Write a run's story to its directory and to stderr.
 
     `total` is the number of epochs, for the console; 0 leaves it out. `purge_step` is for a resumed run: the number of
-    the last step that counts; what was recorded of later ones is dropped. A write that fails (a full disk) is warned of
-    once for each file, and training goes on.
+    the last step that counts; what was recorded of later ones is dropped, and of this one too where it is to be
+    validated `again`. A write that fails (a full disk) is warned of once for each file, and training goes on.
     """
 
-    def __init__(self, run_dir: Path | str, *, total: int = 0, purge_step: int | None = None,
+    def __init__(self, run_dir: Path | str, *, total: int = 0, purge_step: int | None = None, again: bool = False,
                  console: bool = True) -> None:  # fmt: skip
         self.run_dir, self.total, self.console = Path(run_dir), total, console
         self._failed: set[str] = set()
@@ -36,7 +37,7 @@ class Recorder:
         self._hook: Any = None
         self._guard("TensorBoard's event file", lambda: self._open_writer(purge_step))
         if purge_step is not None:
-            self._guard("metrics.jsonl", lambda: keep_until(self.run_dir / "metrics.jsonl", purge_step))
+            self._guard("metrics.jsonl", lambda: keep_until(self.run_dir / "metrics.jsonl", purge_step, again=again))
             self._append_metrics({"resumed_at_step": purge_step})
 
     def step(self, *, step: int, **values: float | None) -> None:
@@ -123,9 +124,9 @@ class Recorder:
 
         first_purged = None if purge_step is None else purge_step + 1
         writer: Any = SummaryWriter
-        self._writer = writer(str(self.run_dir), purge_step=first_purged, flush_secs=30)
         self._hook = threading.excepthook
         threading.excepthook = _without_tensorboard(self._hook)
+        self._writer = writer(str(self.run_dir), purge_step=first_purged, flush_secs=30)
 
     def _scalar(self, tag: str, value: float, step: int) -> None:
         self._board(lambda writer: writer.add_scalar(tag, value, step))
@@ -154,21 +155,25 @@ class Recorder:
         return True
 
 
-def keep_until(path: Path, step: int) -> None:
-    """Drop the lines of a metrics.jsonl that tell of steps after `step`, and lines cut short by a crash."""
+def keep_until(path: Path, step: int, *, again: bool = False) -> None:
+    """Drop the lines of a metrics.jsonl that tell of steps after `step`, and lines cut short by a crash.
+
+    An epoch that ended with `step` is dropped as well where it is validated `again`.
+    """
     if not path.exists():
         return
-    kept = [line for line in path.read_text(encoding="utf-8", errors="replace").split("\n") if _tells_until(line, step)]
-    fresh = path.with_name(path.name + ".tmp")
-    fresh.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
-    os.replace(fresh, path)
+    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    kept = [line for line in lines if _tells_until(line, step, again=again)]
+    write_durably(path, "".join(line + "\n" for line in kept).encode())
 
 
-def _tells_until(line: str, step: int) -> bool:
+def _tells_until(line: str, step: int, *, again: bool) -> bool:
     try:
         values = json.loads(line)
-        return int(values.get("step", values.get("resumed_at_step", 0))) <= step
-    except (ValueError, AttributeError, TypeError):
+        if "epoch" in values:
+            return int(values["step"]) < step + (not again)
+        return int(values["resumed_at_step"]) <= step
+    except (ValueError, KeyError, AttributeError, TypeError):
         return False
 
 

@@ -1,25 +1,20 @@
-"""Train a config in a run directory, from its start or from its newest checkpoint."""
+"""One training in a run directory, from its start or from its newest checkpoint."""
 
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import torch
 
-from zoo.checkpoint import (
-    load_checkpoint,
-    load_newest,
-    load_weights,
-    prune,
-    save_checkpoint,
-    step_path,
-)
-from zoo.config import Direction, TorchtextConfig, TrainConfig, check, load_config, metrics_of, save_config
+from zoo.checkpoint import load_checkpoint, load_newest, load_weights
+from zoo.config import Direction, TorchtextConfig, TrainConfig, metrics_of, save_config
 from zoo.data import Loader, build_data, describe_notes, save_codecs
 from zoo.data.corpus import PairCorpus, TextCorpus
 from zoo.data.torchtext_data import build_iterator
-from zoo.errors import CheckpointError, DivergenceError, ZooError
-from zoo.experiment.directory import RunDirectory, choose_directory, lock
+from zoo.errors import CheckpointError, DivergenceError, MemoryLimitError, StorageError, ZooError, is_out_of_memory
+from zoo.experiment.directory import RunDirectory
 from zoo.experiment.identity import (
     check_batches,
     check_digests,
@@ -32,32 +27,21 @@ from zoo.experiment.learner import Learner
 from zoo.experiment.machine import choose_device, choose_precision, keep_memory, seed_all
 from zoo.experiment.measure import final_metrics, greedily, measure_epoch, measure_parts, named_figures
 from zoo.experiment.run import attention_of, has_attention, setting_of
+from zoo.experiment.saving import Saver
 from zoo.experiment.signals import Interruption
 from zoo.metrics import BETTER
 from zoo.models import count_parameters
 from zoo.record import Recorder, flat_options, warn
 from zoo.training import EpochResult, LoopState, StepReport, training
 
+EXPLODED = 1000.0
+"""Loss per target, in nats, that no model has which learns: even chance among a million classes costs 14."""
 
-def train(config: TrainConfig) -> dict[str, Any]:
-    """Train, evaluate the best epoch, and return what `results.json` holds, with `run_dir`.
 
-    A finished run that is resumed without more to do returns its results and changes nothing.
-    """
-    check(config)
+def train_in(run: RunDirectory, config: TrainConfig) -> dict[str, Any]:
+    """Train in a directory that is locked; return what `results.json` holds."""
     keep_memory()
-    device = choose_device(config.device)
-    run = choose_directory(config)
-    run.create()
-    held = lock(run)
-    try:
-        return {**Session(config, run, device).run(), "run_dir": str(run.path)}
-    except BaseException:  # a signal while data are read leaves no empty directory either
-        if not run.begun:
-            run.discard()
-        raise
-    finally:
-        os.close(held)
+    return Session(config, run, choose_device(config.device)).run()
 
 
 class Session:
@@ -81,7 +65,8 @@ class Session:
         self.best: dict[str, Any] = {}
         self.bad_epochs = 0
         self.measured = True  # whether all steps so far have been validated
-        self.saved_step = 0
+        self.saver = Saver(run, keep=config.keep)
+        self.moment = self.learner.moment()  # between the last two steps
         self.interruption = Interruption()
         self.warnings: list[str] = []  # from before there is a recorder
         self.recorder: Recorder
@@ -106,27 +91,42 @@ class Session:
         if self.run_dir.resumable:
             self._restore()
             if self._finished():
-                check_nothing_changed(load_config(self.run_dir.config), self.config, str(self.run_dir.path))
+                check_nothing_changed(self.run_dir.read_config(), self.config, str(self.run_dir.path))
                 return {**self.run_dir.read_results(), "already_finished": True}
-        self.run_dir.reopen()
+            self._check_best()
+        if not self.run_dir.finished:  # it ended between these two
+            self.run_dir.take_back_best()
         self._write_config()
         self.recorder = Recorder(
-            self.run_dir.path, total=self.config.epochs, purge_step=self.learner.state.step if begun else None
+            self.run_dir.path,
+            total=self.config.epochs,
+            purge_step=self.learner.state.step if begun else None,
+            again=not self.measured,
         )
+        try:
+            return self._run(resume=resume)
+        finally:
+            self.recorder.close()
+
+    def _run(self, *, resume: bool) -> dict[str, Any]:
         try:
             self._announce(resume=resume)
             with self.interruption.watching():
                 while not self._over():
                     self._epoch(self.learner.state.epoch + (self.measured and self._whole()))
                 return self._finish()
-        except ZooError as error:  # the command line prints it
-            self.recorder.log(f"error: {error}")
-            raise
         except (KeyboardInterrupt, SystemExit):
+            self.saver.flush()
             self.recorder.note(self._last_words())
             raise
-        finally:
-            self.recorder.close()
+        except Exception as error:
+            if not isinstance(error, StorageError):
+                with suppress(Exception):  # what went wrong before is what counts
+                    self.saver.flush()
+            known = MemoryLimitError(self._less_memory()) if is_out_of_memory(error) else error
+            if isinstance(known, ZooError):  # the command line prints it
+                self.recorder.log(f"error: {known}")
+            raise known from None if known is error else error
 
     def _finished(self) -> bool:
         """Whether the results that lie here are those of the state, and nothing is left to do."""
@@ -176,9 +176,19 @@ class Session:
 
     def _epoch(self, epoch: int) -> None:
         self._enter(epoch)
+        self.moment = self.learner.moment()
         # Where a run was ended between its last step and the validation, only the latter is left to do.
         self.interruption.wait = not (self._whole() or self._limit_reached())
-        result = training(
+        with self._saving_what_was_before():
+            result = self._train(epoch)
+        self._check_finite(result)
+        begun = time.monotonic()
+        values = named_figures(result, self._measure())
+        self.learner.state.seconds += time.monotonic() - begun
+        self._conclude(epoch, values)
+
+    def _train(self, epoch: int) -> EpochResult:
+        return training(
             epoch,
             self.learner.forward,
             self.trainloader if self.interruption.wait else [],
@@ -195,11 +205,20 @@ class Session:
             state=self.learner.state,
             after_step=self._after_step,
         )
-        self._check_finite(result)
-        begun = time.monotonic()
-        values = named_figures(result, self._measure())
-        self.learner.state.seconds += time.monotonic() - begun
-        self._conclude(epoch, values)
+
+    @contextmanager
+    def _saving_what_was_before(self) -> Iterator[None]:
+        """Save the state before a step that diverged, which has changed no weight."""
+        try:
+            yield
+        except DivergenceError as error:
+            self.learner.rewind(self.moment)
+            step = self.learner.state.step
+            if step > self.saver.step:
+                self._save(now=True)
+            if not step:
+                raise
+            raise DivergenceError(f"{error}; the weights of step {step} are saved in {self.run_dir.path}") from error
 
     def _enter(self, epoch: int) -> None:
         self.learner.state.begin(epoch)
@@ -217,26 +236,34 @@ class Session:
         self._keep_best(epoch, values, whole=whole)
         self.recorder.epoch(epoch=epoch, step=self.learner.state.step, values={**values, **self._costs()})
         if whole:
-            self._save()
+            self._save(now=self._over())
 
     def _after_step(self, report: StepReport, state: LoopState) -> bool:
         if report.step % self.config.log_every == 0 or report.step == 1:
             self.recorder.step(**report._asdict())
         self.measured = False
+        self.moment = self.learner.moment()
         save_every = self.config.save_every
         ended = self._limit_reached() or self._whole()
-        if ended or self.interruption.noted or (save_every and report.step % save_every == 0):
-            self._save()
+        due = bool(save_every and report.step % save_every == 0)
+        if ended or due or self.interruption.noted:
+            self._save(now=due or bool(self.interruption.noted) or self._limit_reached())
         self.interruption.wait = not ended
         self.interruption.obey()
         return self._limit_reached()
 
     def _check_finite(self, result: EpochResult) -> None:
-        if not all(value == value and abs(value) != float("inf") for value in result):
-            raise DivergenceError(
-                f"the validation loss is no longer finite after epoch {self.learner.state.epoch} (learning rate "
-                f"{self._costs()['lr']:.3g}); lower optimizer.lr or set clip=1"
-            )
+        for what, loss in (("training", result.loss), ("validation", result.valid_loss)):
+            if not loss <= EXPLODED:  # NaN is not either
+                raise DivergenceError(
+                    f"the {what} loss has grown to {loss:.3g} {self._place()}; lower optimizer.lr or set clip=1"
+                )
+
+    def _place(self) -> str:
+        state = self.learner.state
+        return (
+            f"after step {state.step} (epoch {state.epoch}, batch {state.batch}, learning rate {self.learner.lr:.3g})"
+        )
 
     def _costs(self) -> dict[str, float]:
         state = self.learner.state
@@ -265,11 +292,10 @@ class Session:
         if whole:
             self.bad_epochs = 0 if better else self.bad_epochs + 1
         if better:
-            if not whole:
-                self.run_dir.set_best_aside()
             self.best = {"epoch": epoch, "step": self.learner.state.step, "value": value, "loss": loss}
+            told = {**self.best, "vocabulary": self.digests["vocabulary"]}
             with self.learner.averaged():
-                save_checkpoint(self.run_dir.best, self.learner.weights(), self.best)
+                (self.saver.keep_best if whole else self.saver.write_part)(self.learner.weights(), told)
 
     def _rank(self, value: float, loss: float) -> tuple[float, float]:
         """Return what is smaller for the better epoch; of equal values, as at first, the lower loss is."""
@@ -277,7 +303,9 @@ class Session:
 
     # ---- saving, stopping, restoring
 
-    def _save(self) -> None:
+    def _save(self, *, now: bool) -> None:
+        if not self.learner.finite():
+            raise DivergenceError(f"the weights are no longer finite {self._place()}; lower optimizer.lr or set clip=1")
         tensors, values = self.learner.capture()
         kept = {
             "best": self.best,
@@ -288,14 +316,12 @@ class Session:
             "direction": self.direction,
             "digests": self.digests,
         }
-        save_checkpoint(step_path(self.run_dir.checkpoints, self.learner.state.step), tensors, {**values, **kept})
-        self.saved_step = self.learner.state.step
-        prune(self.run_dir.checkpoints, keep=self.config.keep)
+        self.saver.keep(tensors, {**values, **kept}, now=now)
 
     def _restore(self) -> None:
         """Put everything where the newest intact checkpoint left it."""
         source = str(self.run_dir.checkpoints)
-        before, where = load_config(self.run_dir.config), str(self.run_dir.path)
+        before, where = self.run_dir.read_config(), str(self.run_dir.path)
         check_same(before, self.config, where)
         saved = load_newest(self.run_dir.checkpoints, warn=self._warn)
         check_digests(saved.state.get("digests"), self.digests, source)
@@ -308,25 +334,50 @@ class Session:
             raise CheckpointError(f"{source}: the checkpoint holds no {error}; start a new run") from error
         self.learner.restore(saved, source)
         self._enter(self.learner.state.epoch)
-        self.saved_step = self.learner.state.step
+        self.saver.step, self.saver.whole = self.learner.state.step, self._whole()
+
+    def _check_best(self) -> None:
+        """Let the best epoch be found anew where the file of the one so far is damaged."""
+        try:
+            if self.best:
+                load_checkpoint(self.run_dir.best)
+        except CheckpointError as error:
+            self._warn(f"{error}; the best epoch is chosen from the next ones on")
+            self.best, self.bad_epochs = {}, 0
+            self.measured = self.measured and not self._over()  # the last epoch is then the best
 
     def _warn(self, text: str) -> None:
         warn(text)
         self.warnings.append(text)
 
     def _last_words(self) -> str:
-        if not self.saved_step:
+        if not self.saver.step:
             return "stopped before anything was saved"
-        return f"stopped, saved at step {self.saved_step}; continue with: zoo-train resume={self.run_dir.path}"
+        return f"stopped, saved at step {self.saver.step}; continue with: zoo-train resume={self.run_dir.path}"
+
+    def _less_memory(self) -> str:
+        """Say what ran out of memory, and the overrides that need less."""
+        config, size = self.config, "batch_tokens"
+        now = config.batch_tokens
+        if isinstance(config.dataset, TorchtextConfig):
+            size, now = "dataset.batch_size", config.dataset.batch_size
+        change = f"{size}={max(now // 2, 1)} accumulate={config.accumulate * 2}"
+        told = f"memory ran out after step {self.learner.state.step}"
+        if self.saver.step and self.saver.whole:
+            return f"{told}; continue with: zoo-train resume={self.run_dir.path} {change}"
+        return f"{told}; start a new run with {change} added, or with a smaller model"
 
     # ---- the end
 
     def _finish(self) -> dict[str, Any]:
         """Evaluate the best epoch on all parts, and write the results."""
         model, state = self.learner.model, self.learner.state
-        load_weights(model, load_checkpoint(self.run_dir.best).part("model"), source=str(self.run_dir.best))
+        self.saver.flush()
+        self._tell_why_it_ended()
+        best = load_checkpoint(self.run_dir.best)
+        load_weights(model, best.part("model"), source=str(self.run_dir.best))
         results: dict[str, Any] = {
-            "best_epoch": self.best["epoch"],
+            "best_epoch": best.state["epoch"],
             "epochs": state.epoch,
             "steps": state.step,
             "seconds": round(state.seconds, 3),
@@ -341,6 +392,20 @@ class Session:
         self.recorder.hparams(flat_options(self.config), final_metrics(results))
         self.run_dir.write_results(results)
         return results
+
+    def _tell_why_it_ended(self) -> None:
+        """Say so where it was not the last epoch."""
+        config, state = self.config, self.learner.state
+        if state.epoch >= config.epochs and self._whole():
+            return
+        if not self._limit_reached():
+            self.recorder.note(f"stopped early: {self.bad_epochs} epochs without a better valid_{self.monitor}")
+            return
+        key = "max_steps" if config.max_steps and state.step >= config.max_steps else "max_seconds"
+        limit = f"{key}={getattr(config, key):g}"
+        self.recorder.note(
+            f"stopped at step {state.step} by {limit}; continue with: zoo-train resume={self.run_dir.path} {key}=0"
+        )
 
 
 def _make_absolute(config: TrainConfig) -> None:
