@@ -1,6 +1,6 @@
 """The real `zoo-train` on a machine that fails: `python faulty_train.py FAULT... -- OVERRIDE...`.
 
-A fault is a name and its arguments, parted by equals signs, as in `signal=15=3`. All of them are laid around the product from
+A fault is a name and its arguments, parted by equals signs, as in `signal=15=3`. All are laid around the product from
 outside; there is nothing in it that a test could switch.
 """
 

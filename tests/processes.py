@@ -42,7 +42,7 @@ TOY = {
     "log_every": "1",
     "run_dir": "run",
 }
-"""A training of a second with dropout: two epochs of eight batches."""
+"""A training of a second with dropout: two epochs of seven batches."""
 
 RICH = {
     "epochs": "4",
@@ -78,11 +78,11 @@ def words(changes: dict[str, str]) -> list[str]:
     return [f"{key}={value}" for key, value in {**TOY, **changes}.items() if value]
 
 
-def start(here: Path, *command: str | Path) -> "subprocess.Popen[str]":
+def start(here: Path, *command: str | Path, out: int = subprocess.PIPE) -> "subprocess.Popen[str]":
     """Start a command in a directory, on one thread."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "error::ResourceWarning"}
     return subprocess.Popen([str(word) for word in command], cwd=here, env=environment, text=True,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
+                            stdout=out, stderr=subprocess.PIPE)  # fmt: skip
 
 
 def wait(process: "subprocess.Popen[str]", since: float | None = None) -> Ended:

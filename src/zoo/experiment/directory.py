@@ -223,3 +223,13 @@ def run_path(name: str) -> Path:
     if not (path / "config.yaml").is_file():
         raise CheckpointError(f"{name}: no run, it holds no config.yaml; name a run's directory, or `last`")
     return path
+
+
+def make_absolute(config: TrainConfig) -> None:
+    """Make the paths of the data absolute, so that the run can be used from any directory."""
+    for part in ("train", "valid", "test"):
+        paths = getattr(config.dataset, part, None)
+        if isinstance(paths, list):
+            setattr(config.dataset, part, [os.path.abspath(path) for path in paths])
+        elif paths:
+            setattr(config.dataset, part, os.path.abspath(paths))

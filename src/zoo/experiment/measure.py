@@ -4,9 +4,11 @@ from typing import Any
 
 from torch import nn
 
+from zoo.config import Direction, TrainConfig, metrics_of
 from zoo.data import Data
 from zoo.data.corpus import TextCorpus
 from zoo.evaluation import Setting, evaluate, judge_labels, judge_outputs
+from zoo.metrics import BETTER
 from zoo.training import EpochResult
 
 
@@ -57,3 +59,9 @@ def named_figures(result: EpochResult, measured: dict[str, float]) -> dict[str, 
         "valid_accuracy": result.valid_accuracy,
         **{f"valid_{key}": value for key, value in measured.items()},
     }
+
+
+def monitored(config: TrainConfig) -> tuple[str, str]:
+    """Return the metric that picks the best epoch, and what is good of it: min or max."""
+    name = metrics_of(config)[-1] if config.monitor == "auto" else config.monitor.removeprefix("valid_")
+    return name, BETTER[name] if config.direction == Direction.auto else str(config.direction)

@@ -1,6 +1,5 @@
 """One training in a run directory, from its start or from its newest checkpoint."""
 
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -9,12 +8,12 @@ from typing import Any
 import torch
 
 from zoo.checkpoint import load_checkpoint, load_newest, load_weights
-from zoo.config import Direction, TorchtextConfig, TrainConfig, metrics_of, save_config
+from zoo.config import TorchtextConfig, TrainConfig, save_config
 from zoo.data import Loader, build_data, describe_notes, save_codecs
 from zoo.data.corpus import PairCorpus, TextCorpus
 from zoo.data.torchtext_data import build_iterator
 from zoo.errors import CheckpointError, DivergenceError, MemoryLimitError, StorageError, ZooError, is_out_of_memory
-from zoo.experiment.directory import RunDirectory
+from zoo.experiment.directory import RunDirectory, make_absolute
 from zoo.experiment.identity import (
     check_batches,
     check_digests,
@@ -25,11 +24,11 @@ from zoo.experiment.identity import (
 )
 from zoo.experiment.learner import Learner
 from zoo.experiment.machine import choose_device, choose_precision, keep_memory, seed_all
-from zoo.experiment.measure import final_metrics, greedily, measure_epoch, measure_parts, named_figures
+from zoo.experiment.measure import final_metrics, greedily, measure_epoch, measure_parts, monitored, named_figures
 from zoo.experiment.run import attention_of, has_attention, setting_of
 from zoo.experiment.saving import Saver
 from zoo.experiment.signals import Interruption
-from zoo.metrics import BETTER
+from zoo.experiment.words import diverged, ended_early, last_words, less_memory, limit
 from zoo.models import count_parameters
 from zoo.record import Recorder, flat_options, warn
 from zoo.training import EpochResult, LoopState, StepReport, training
@@ -50,7 +49,7 @@ class Session:
     def __init__(self, config: TrainConfig, run: RunDirectory, device: torch.device) -> None:
         self.config, self.run_dir, self.device = config, run, device
         self.precision = choose_precision(config.precision, device)
-        self.monitor, self.direction = _monitored(config)
+        self.monitor, self.direction = monitored(config)
         seed_all(config.seed)
         self.data = build_data(config)
         self.digests = digests_of(self.data)
@@ -86,7 +85,7 @@ class Session:
 
     def run(self) -> dict[str, Any]:
         """Train to the end, evaluate the best epoch, and return the results."""
-        _make_absolute(self.config)
+        make_absolute(self.config)
         begun, resume = self.run_dir.begun, bool(self.config.resume)
         if self.run_dir.resumable:
             self._restore()
@@ -105,6 +104,9 @@ class Session:
         )
         try:
             return self._run(resume=resume)
+        except ZooError as error:  # the command line prints it
+            self.recorder.log(f"error: {error}")
+            raise
         finally:
             self.recorder.close()
 
@@ -117,16 +119,19 @@ class Session:
                 return self._finish()
         except (KeyboardInterrupt, SystemExit):
             self.saver.flush()
-            self.recorder.note(self._last_words())
+            self.recorder.note(last_words(self.saver.step, self.run_dir.path))
             raise
         except Exception as error:
             if not isinstance(error, StorageError):
                 with suppress(Exception):  # what went wrong before is what counts
                     self.saver.flush()
-            known = MemoryLimitError(self._less_memory()) if is_out_of_memory(error) else error
-            if isinstance(known, ZooError):  # the command line prints it
-                self.recorder.log(f"error: {known}")
-            raise known from None if known is error else error
+            if is_out_of_memory(error):
+                raise MemoryLimitError(self._advice()) from error
+            raise
+
+    def _advice(self) -> str:
+        continued = self.run_dir.path if self.saver.step and self.saver.whole else None
+        return less_memory(self.config, self.learner.state, continued)
 
     def _finished(self) -> bool:
         """Whether the results that lie here are those of the state, and nothing is left to do."""
@@ -253,17 +258,10 @@ class Session:
         return self._limit_reached()
 
     def _check_finite(self, result: EpochResult) -> None:
-        for what, loss in (("training", result.loss), ("validation", result.valid_loss)):
+        for name, loss in (("training", result.loss), ("validation", result.valid_loss)):
             if not loss <= EXPLODED:  # NaN is not either
-                raise DivergenceError(
-                    f"the {what} loss has grown to {loss:.3g} {self._place()}; lower optimizer.lr or set clip=1"
-                )
-
-    def _place(self) -> str:
-        state = self.learner.state
-        return (
-            f"after step {state.step} (epoch {state.epoch}, batch {state.batch}, learning rate {self.learner.lr:.3g})"
-        )
+                what = f"the {name} loss has grown to {loss:.3g}"
+                raise DivergenceError(diverged(what, self.learner.state, self.learner.lr))
 
     def _costs(self) -> dict[str, float]:
         state = self.learner.state
@@ -305,7 +303,7 @@ class Session:
 
     def _save(self, *, now: bool) -> None:
         if not self.learner.finite():
-            raise DivergenceError(f"the weights are no longer finite {self._place()}; lower optimizer.lr or set clip=1")
+            raise DivergenceError(diverged("the weights are no longer finite", self.learner.state, self.learner.lr))
         tensors, values = self.learner.capture()
         kept = {
             "best": self.best,
@@ -350,30 +348,15 @@ class Session:
         warn(text)
         self.warnings.append(text)
 
-    def _last_words(self) -> str:
-        if not self.saver.step:
-            return "stopped before anything was saved"
-        return f"stopped, saved at step {self.saver.step}; continue with: zoo-train resume={self.run_dir.path}"
-
-    def _less_memory(self) -> str:
-        """Say what ran out of memory, and the overrides that need less."""
-        config, size = self.config, "batch_tokens"
-        now = config.batch_tokens
-        if isinstance(config.dataset, TorchtextConfig):
-            size, now = "dataset.batch_size", config.dataset.batch_size
-        change = f"{size}={max(now // 2, 1)} accumulate={config.accumulate * 2}"
-        told = f"memory ran out after step {self.learner.state.step}"
-        if self.saver.step and self.saver.whole:
-            return f"{told}; continue with: zoo-train resume={self.run_dir.path} {change}"
-        return f"{told}; start a new run with {change} added, or with a smaller model"
-
     # ---- the end
 
     def _finish(self) -> dict[str, Any]:
         """Evaluate the best epoch on all parts, and write the results."""
         model, state = self.learner.model, self.learner.state
         self.saver.flush()
-        self._tell_why_it_ended()
+        if state.epoch < self.config.epochs or not self._whole():
+            why = limit(self.config, state) if self._limit_reached() else ""
+            self.recorder.note(ended_early(why, self.bad_epochs, self.monitor, self.run_dir.path))
         best = load_checkpoint(self.run_dir.best)
         load_weights(model, best.part("model"), source=str(self.run_dir.best))
         results: dict[str, Any] = {
@@ -392,33 +375,3 @@ class Session:
         self.recorder.hparams(flat_options(self.config), final_metrics(results))
         self.run_dir.write_results(results)
         return results
-
-    def _tell_why_it_ended(self) -> None:
-        """Say so where it was not the last epoch."""
-        config, state = self.config, self.learner.state
-        if state.epoch >= config.epochs and self._whole():
-            return
-        if not self._limit_reached():
-            self.recorder.note(f"stopped early: {self.bad_epochs} epochs without a better valid_{self.monitor}")
-            return
-        key = "max_steps" if config.max_steps and state.step >= config.max_steps else "max_seconds"
-        limit = f"{key}={getattr(config, key):g}"
-        self.recorder.note(
-            f"stopped at step {state.step} by {limit}; continue with: zoo-train resume={self.run_dir.path} {key}=0"
-        )
-
-
-def _make_absolute(config: TrainConfig) -> None:
-    """Make the paths of the data absolute, so that the run can be used from any directory."""
-    for part in ("train", "valid", "test"):
-        paths = getattr(config.dataset, part, None)
-        if isinstance(paths, list):
-            setattr(config.dataset, part, [os.path.abspath(path) for path in paths])
-        elif paths:
-            setattr(config.dataset, part, os.path.abspath(paths))
-
-
-def _monitored(config: TrainConfig) -> tuple[str, str]:
-    """Return the metric that picks the best epoch, and what is good of it: min or max."""
-    name = metrics_of(config)[-1] if config.monitor == "auto" else config.monitor.removeprefix("valid_")
-    return name, BETTER[name] if config.direction == Direction.auto else str(config.direction)
