@@ -20,6 +20,8 @@ from processes import (
 )
 
 from zoo.checkpoint import load_checkpoint, save_checkpoint
+from zoo.errors import CheckpointError
+from zoo.experiment.directory import RunDirectory
 from zoo.storage import list_checkpoints
 
 pytestmark = pytest.mark.slow
@@ -143,30 +145,31 @@ def test_a_damaged_best_epoch_is_named_and_chosen_anew(tmp_path: Path, run: Path
     assert json.loads((run / "results.json").read_text())["best_epoch"] == 2
 
 
-@pytest.mark.parametrize(
-    ("name", "content"),
-    [("config.yaml", "model: [\n"), ("config.yaml", "epochs: many\n"), ("config.yaml", "- 3\n"), ("config.yaml", "")],
-)
-def test_a_damaged_config_of_a_run_ends_with_4(tmp_path: Path, run: Path, name: str, content: str) -> None:
-    (run / name).write_text(content)
+@pytest.mark.parametrize("content", ["model: [\n", "epochs: many\n"])
+def test_a_damaged_config_of_a_run_ends_with_4(tmp_path: Path, run: Path, content: str) -> None:
+    (run / "config.yaml").write_text(content)
     for ended in (train(tmp_path, resume="true"), zoo_train(tmp_path, "resume=run")):
         assert ended.code == 4
-        assert f"run/{name}" in ended.line()
+        assert "run/config.yaml" in ended.line()
 
 
-@pytest.mark.parametrize(
-    "content", ["[1, 2]", "{}", '{"best_epoch": "two", "steps": 16, "valid": {}}', "{", "[" * 9999]
-)
-def test_damaged_results_of_a_finished_run_end_with_4(tmp_path: Path, plain: Path, content: str) -> None:
+def test_damaged_results_of_a_finished_run_end_with_4_and_are_made_again(tmp_path: Path, plain: Path) -> None:
     run = Path(shutil.copytree(plain, tmp_path / "run"))
-    (run / "results.json").write_text(content)
+    (run / "results.json").write_text('{"best_epoch": "two", "steps": 14, "valid": {}}')
     ended = train(tmp_path, resume="true")
     assert ended.code == 4
-    assert "run/results.json" in ended.line()
-    assert "delete it and resume the run" in ended.line()
+    assert "run/results.json: does not hold results; delete it and resume the run" in ended.line()
     (run / "results.json").unlink()
     trained(train(tmp_path, resume="true"))
     assert outcome(run)["results"] == outcome(plain)["results"]
+
+
+@pytest.mark.parametrize("content", ["[1, 2]", "{}", '{"best_epoch": 1, "steps": 4, "valid": 3}', "{", "[" * 9999])
+def test_results_of_any_other_form_are_refused(tmp_path: Path, content: str) -> None:
+    run = RunDirectory(tmp_path)
+    run.results.write_text(content)
+    with pytest.raises(CheckpointError, match="delete it and resume the run"):
+        run.read_results()
 
 
 @pytest.mark.parametrize("years", [-30, 30])

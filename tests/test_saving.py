@@ -76,12 +76,21 @@ def test_what_waits_is_a_copy_that_later_steps_do_not_change(run: RunDirectory, 
     saver._spent = 1e9
     tensors, values = content(1)
     saver.keep_best(tensors, values)
-    saver.keep(tensors, values, now=False)
+    saver.keep(tensors, values, now=False, copy=True)
     tensors["model.w"].fill_(7)
     assert list_checkpoints(run.checkpoints) == []
     saver.flush()
     for path in (run.best, *list_checkpoints(run.checkpoints)):
         assert load_checkpoint(path).tensors["model.w"].tolist() == [1, 1]
+
+
+def test_a_state_that_a_step_is_about_to_change_is_not_written(run: RunDirectory, clock: Clock) -> None:
+    saver = Saver(run)
+    saver._spent = 1e9
+    saver.keep(*content(1), now=False)
+    saver.forget()
+    saver.flush()
+    assert list_checkpoints(run.checkpoints) == []
 
 
 def test_a_state_is_never_there_without_the_best_epoch_that_it_tells_of(

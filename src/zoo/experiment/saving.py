@@ -16,10 +16,14 @@ Content = tuple[dict[str, Tensor], dict[str, Any]]
 """Tensors and JSON values of a checkpoint."""
 
 
+SPEED = 100e6
+"""Bytes a second that a first save is taken to write, before one has been measured."""
+
+
 class Saver:
     """Writes a run's checkpoints, the best epoch always before the state that tells of it.
 
-    What the budget leaves out is copied and waits; `flush` writes it when the run ends, however it does.
+    What the budget leaves out waits; `flush` writes it when the run ends, however it does.
     """
 
     def __init__(self, run_dir: RunDirectory, *, keep: int) -> None:
@@ -30,14 +34,23 @@ class Saver:
         self._best: Content | None = None
         self._begun = time.monotonic()
         self._spent = 0.0
+        self._dearest = 0.0  # seconds of a save
 
-    def keep(self, tensors: dict[str, Tensor], values: dict[str, Any], *, now: bool) -> None:
-        """Write the state of the present step, at once or when the budget has room for it."""
+    def keep(self, tensors: dict[str, Tensor], values: dict[str, Any], *, now: bool, copy: bool = False) -> None:
+        """Write the state of the present step, at once or if the budget has room for it.
+
+        Otherwise it waits until `forget`, as the tensors that it is, or as a copy where they change before that.
+        """
         self._state = tensors, values
-        if now or self._spent <= BUDGET * (time.monotonic() - self._begun):
+        expected = self._dearest or sum(tensor.nbytes for tensor in tensors.values()) / SPEED
+        if now or self._spent + expected <= BUDGET * (time.monotonic() - self._begun):
             self.flush()
-        else:
+        elif copy:
             self._state = _copied(tensors), values
+
+    def forget(self) -> None:
+        """Let a state go that waits, since a step is about to change its tensors."""
+        self._state = None
 
     def keep_best(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
         """Take the weights of the best epoch so far, to be written before the next state."""
@@ -59,7 +72,9 @@ class Saver:
         if self._state is not None:
             self._write(*self._state)
             self._state = None
-        self._spent += time.monotonic() - begun
+        passed = time.monotonic() - begun
+        self._spent += passed
+        self._dearest = max(self._dearest, passed)
 
     def _write(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
         self.run_dir.take_back_best()

@@ -184,6 +184,8 @@ class Session:
         self.moment = self.learner.moment()
         # Where a run was ended between its last step and the validation, only the latter is left to do.
         self.interruption.wait = not (self._whole() or self._limit_reached())
+        if self.interruption.wait:
+            self.saver.forget()
         with self._saving_what_was_before():
             result = self._train(epoch)
         self._check_finite(result)
@@ -314,7 +316,8 @@ class Session:
             "direction": self.direction,
             "digests": self.digests,
         }
-        self.saver.keep(tensors, {**values, **kept}, now=now)
+        averaged = self.learner.ema is not None  # then validating swaps the weights, and a signal may come amid
+        self.saver.keep(tensors, {**values, **kept}, now=now, copy=averaged)
 
     def _restore(self) -> None:
         """Put everything where the newest intact checkpoint left it."""
