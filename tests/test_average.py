@@ -43,7 +43,7 @@ def test_an_average_is_the_mean_of_the_newest_checkpoints(here: Path, toy: Toy, 
 
 
 def test_an_averaged_run_predicts_and_is_evaluated_from_its_own_directory(here: Path, toy: Toy) -> None:
-    train(toy(run_dir="runs/one", model=TINY))
+    train(toy(run_dir="runs/one", keep=3, model=TINY))
     made = average("last", out="runs/deep/two")
     run = load("last")
     assert run.directory.path == Path("runs/deep/two")
@@ -54,7 +54,7 @@ def test_an_averaged_run_predicts_and_is_evaluated_from_its_own_directory(here: 
 
 
 def test_the_average_of_averaged_weights_is_taken_where_a_run_has_them(here: Path, toy: Toy) -> None:
-    train(toy(run_dir="run", ema=0.5, model=TINY))
+    train(toy(run_dir="run", ema=0.5, keep=3, model=TINY))
     made = average("run")
     saved = load_checkpoint(Path(made.run_dir) / "checkpoints" / "best.safetensors").part("model")
     parts = [load_checkpoint(path) for path in list_checkpoints(Path("run/checkpoints"))]
@@ -74,7 +74,7 @@ def test_an_average_of_too_few_names_the_way_out(here: Path, toy: Toy) -> None:
     train(toy(epochs=1, run_dir="short"))
     with pytest.raises(CheckpointError, match=r"needs 2 step checkpoints or more, and here are 1; train with keep=5"):
         average("short")
-    train(toy(run_dir="run"))
+    train(toy(run_dir="run", keep=3))
     with pytest.raises(CheckpointError, match="5 checkpoints are asked for, and here are 2; train with keep=5"):
         average("run", last=5)
     average("run")

@@ -51,7 +51,7 @@ def test_saves_at_the_ends_of_epochs_take_less_than_three_percent_of_the_time(
         costs.append(0.3)
 
     monkeypatch.setattr(saving, "save_checkpoint", slow)
-    saver = Saver(run)
+    saver = Saver(run, keep=2)
     for step in range(1, 1001):
         clock.now += 0.8  # an epoch shorter than three of its saves
         saver.keep_best(*content(step))
@@ -63,7 +63,7 @@ def test_saves_at_the_ends_of_epochs_take_less_than_three_percent_of_the_time(
 
 
 def test_what_is_asked_for_is_written_at_once_whatever_the_budget(run: RunDirectory, clock: Clock) -> None:
-    saver = Saver(run)
+    saver = Saver(run, keep=2)
     saver._spent = 1e9
     for step in (1, 2, 3):
         saver.keep(*content(step), now=True)
@@ -72,7 +72,7 @@ def test_what_is_asked_for_is_written_at_once_whatever_the_budget(run: RunDirect
 
 
 def test_what_waits_is_a_copy_that_later_steps_do_not_change(run: RunDirectory, clock: Clock) -> None:
-    saver = Saver(run)
+    saver = Saver(run, keep=2)
     saver._spent = 1e9
     tensors, values = content(1)
     saver.keep_best(tensors, values)
@@ -85,7 +85,7 @@ def test_what_waits_is_a_copy_that_later_steps_do_not_change(run: RunDirectory, 
 
 
 def test_a_state_that_a_step_is_about_to_change_is_not_written(run: RunDirectory, clock: Clock) -> None:
-    saver = Saver(run)
+    saver = Saver(run, keep=2)
     saver._spent = 1e9
     saver.keep(*content(1), now=False)
     saver.forget()
@@ -98,14 +98,14 @@ def test_a_state_is_never_there_without_the_best_epoch_that_it_tells_of(
 ) -> None:
     written: list[str] = []
     monkeypatch.setattr(saving, "save_checkpoint", lambda path, *_: written.append(path.name))
-    saver = Saver(run)
+    saver = Saver(run, keep=2)
     saver.keep_best(*content(4))
     saver.keep(*content(4), now=True)
     assert written == ["best.safetensors", "step-00000004.safetensors"]
 
 
 def test_a_part_of_an_epoch_is_the_best_until_the_run_goes_on(run: RunDirectory, clock: Clock) -> None:
-    saver = Saver(run)
+    saver = Saver(run, keep=2)
     saver.keep_best(*content(1))
     saver.keep(*content(1), now=True)
     saver.write_part(*content(2))

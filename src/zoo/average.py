@@ -9,10 +9,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from zoo.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
+from zoo.checkpoint import load_checkpoint, save_checkpoint
 from zoo.config import load_config, save_config
 from zoo.errors import CheckpointError, ConfigError, StorageError
 from zoo.experiment.directory import RunDirectory, run_path
+from zoo.storage import list_checkpoints
 
 
 class Averaged(NamedTuple):

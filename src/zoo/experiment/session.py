@@ -243,7 +243,8 @@ class Session:
         self._keep_best(epoch, values, whole=whole)
         self.recorder.epoch(epoch=epoch, step=self.learner.state.step, values={**values, **self._costs()})
         if whole:
-            self._save(now=self._over())
+            several = self.config.keep > 2  # whoever keeps several wants those of all epochs
+            self._save(now=self._over() or several)
 
     def _after_step(self, report: StepReport, state: LoopState) -> bool:
         if report.step % self.config.log_every == 0 or report.step == 1:
