@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from zoo.config import Header
 from zoo.data import files
-from zoo.data.files import BLOCK, LONGEST_LINE
+from zoo.data.lines import BLOCK, LONGEST_LINE
 from zoo.data.splits import Rows
 from zoo.errors import ConfigError, DataError
 

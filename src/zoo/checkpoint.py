@@ -5,7 +5,8 @@ Nothing here unpickles. A file appears whole or not at all: it is written beside
 
 import hashlib
 import json
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -56,7 +57,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 def _verified_state(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> dict[str, Any]:
     version = metadata.get("format", "")
-    if not version.isdecimal() or int(version) < 1 or "state" not in metadata:
+    if not re.fullmatch("[1-9][0-9]{0,8}", version) or "state" not in metadata:
         raise CheckpointError(f"{path}: a safetensors file, but not a checkpoint of the zoo")
     if int(version) > FORMAT:
         raise CheckpointError(f"{path}: format {version} is newer than this zoo reads ({FORMAT}); upgrade zoo")
@@ -64,11 +65,22 @@ def _verified_state(path: Path, tensors: dict[str, Tensor], metadata: dict[str, 
         raise CheckpointError(f"{path}: damaged, its checksum does not match")
     try:
         state = json.loads(metadata["state"])
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: damaged, its state is no JSON") from error
     if not isinstance(state, dict):
         raise CheckpointError(f"{path}: damaged, its state is no mapping")
+    if foreign := [key for key in _keys(state) if key.startswith("_")]:
+        raise CheckpointError(f"{path}: holds `{foreign[0]}`, which the zoo neither writes nor reads; get it elsewhere")
     return state
+
+
+def _keys(value: Any) -> Iterator[str]:
+    """Yield the keys of all mappings in a JSON value."""
+    if isinstance(value, dict):
+        yield from value
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        if isinstance(inner, dict | list):
+            yield from _keys(inner)
 
 
 def load_newest(directory: Path, warn: Any = None) -> Checkpoint:
@@ -121,6 +133,8 @@ def load_weights(model: nn.Module, tensors: dict[str, Tensor], *, source: str) -
                 f"{source}: weight '{name}' has shape {tuple(tensors[name].shape)}, but the model needs "
                 f"{tuple(own[name].shape)}; use the config that the checkpoint was made with"
             )
+        if not torch.isfinite(tensors[name]).all():
+            raise CheckpointError(f"{source}: weight '{name}' holds NaN or infinity; use another checkpoint")
     with torch.no_grad():
         for name, tensor in own.items():
             tensor.copy_(tensors[name])

@@ -29,7 +29,7 @@ class Metric(NamedTuple):
 METRICS: dict[str, Metric] = {
     "loss": Metric("min", "cross entropy in nats for each target"),
     "accuracy": Metric("max", "share of labels right (of next tokens, for sequences: given the target before them)"),
-    "token_error_rate": Metric("min", "edit distance to the nearest reference over reference tokens (PER)"),
+    "token_error_rate": Metric("min", "edit distance to the nearest reference over reference tokens, at most 1 (PER)"),
     "sequence_error_rate": Metric("min", "share of outputs equal to no reference (WER of pronunciation)"),
     "bleu": Metric("max", "overlap of word n-grams with the references (Papineni 2002), 0 to 100"),
     "chrf": Metric("max", "overlap of character n-grams with the references (Popovic 2015), 0 to 100"),
@@ -88,11 +88,14 @@ class SequenceScores:
         return len(self.distances)
 
     def metrics(self, weights: Array | None = None) -> dict[str, float]:
-        """Return the figures of the sources, each counted as often as its weight says."""
+        """Return the figures of the sources, each counted as often as its weight says.
+
+        As a rate the first is at most 1, which outputs that never end, as of an untrained model, would exceed.
+        """
         weights = _weights(self, weights)
         edits, tokens = int(self.distances @ weights), int(self.lengths @ weights)
         wrong = int((self.distances > 0) @ weights)
-        rates = {"token_error_rate": edits / max(1, tokens), "sequence_error_rate": wrong / int(weights.sum())}
+        rates = {"token_error_rate": min(1.0, edits / max(1, tokens)), "sequence_error_rate": wrong / int(weights.sum())}
         return rates if self.translation is None else rates | self.translation.metrics(weights)
 
     @property

@@ -8,13 +8,19 @@ import threading
 import traceback
 from collections.abc import Callable
 
+from zoo.cli.streams import complain, prepare, silence
 from zoo.errors import MemoryLimitError, StorageError, ZooError, is_out_of_memory
 
-STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.EIO)
+STORAGE = (
+    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.ENAMETOOLONG, errno.EISDIR,
+    errno.ENOTDIR, errno.ENOENT, errno.EEXIST, errno.ELOOP, errno.EIO,
+)  # fmt: skip
+"""Failures of files that are the user's to mend."""
 
 
 def guarded(command: Callable[[], int]) -> int:
     """Run a command and return its exit code, whatever happens in it."""
+    prepare()
     _end_on_sigterm()
     try:
         code = command()
@@ -22,10 +28,10 @@ def guarded(command: Callable[[], int]) -> int:
         return code
     except BrokenPipeError:
         # The reader has gone (`zoo predict ... | head`); Python's own flush at exit must not fail either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        silence(sys.stdout)
         return 0
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        complain("interrupted")
         return 130
     except Exception as error:
         return report(error)
@@ -35,10 +41,10 @@ def report(error: Exception) -> int:
     """Print one line, or the traceback of a defect of ours, and return the exit code."""
     known = as_zoo_error(error)
     if known is None or os.environ.get("ZOO_DEBUG") == "1":
-        traceback.print_exception(error)
+        complain("".join(traceback.format_exception(error)).rstrip("\n"))
     if known is None:
         return 1
-    print(f"error: {' '.join(str(known).split())}", file=sys.stderr)
+    complain(f"error: {' '.join(str(known).split())}")
     return known.exit_code
 
 
@@ -51,7 +57,8 @@ def as_zoo_error(error: Exception) -> ZooError | None:
             "memory ran out; lower `batch_tokens` (and raise `accumulate` as much to keep the step) or the model's size"
         )
     if isinstance(error, OSError) and error.errno in STORAGE:
-        return StorageError(f"{error.filename or 'storage'}: {error.strerror}; free space or choose another `run_dir`")
+        where = error.filename or "standard output or a file"
+        return StorageError(f"{where}: {error.strerror}; free space or choose another place")
     return None
 
 

@@ -1,21 +1,29 @@
 """The Hydra application: the schema of zoo.config under the choices of `configs/`."""
 
 import os
+import re
 import sys
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from zoo.cli.exits import report
+from zoo.cli.overrides import SECRET
+from zoo.cli.streams import complain
+from zoo.cli.sweep import Sweep, failed_row, row_of, with_directory
 from zoo.config import GROUPS, TrainConfig, check
 from zoo.errors import ConfigError
+
+ENVIRONMENT = re.compile(r"oc\.env:\s*['\"]?(\w+)")
 
 
 def register() -> None:
@@ -29,6 +37,11 @@ def register() -> None:
 
 def to_config(composed: Any) -> TrainConfig:
     """Return what Hydra composed as a checked TrainConfig."""
+    for name in ENVIRONMENT.findall(OmegaConf.to_yaml(composed)):
+        if SECRET.search(name):
+            raise ConfigError(
+                f"`oc.env:{name}` looks like a secret, and the run's config.yaml would hold it; leave it out"
+            )
     try:
         config = OmegaConf.to_object(composed)
     except (OmegaConfBaseException, AttributeError) as error:
@@ -44,7 +57,8 @@ def run(arguments: list[str], train: Callable[[TrainConfig], Any], *, swept: Col
     The keys in `swept` are what tells the jobs apart.
     """
     register()
-    jobs = Jobs(train, swept)
+    arguments = with_directory(arguments)
+    jobs = Jobs(train, swept, arguments)
 
     @hydra.main(version_base="1.3", config_path="pkg://zoo.configs", config_name="train")
     def job(composed: Any) -> None:
@@ -58,13 +72,14 @@ def run(arguments: list[str], train: Callable[[TrainConfig], Any], *, swept: Col
 class Jobs:
     """Trains each job that Hydra hands over; in a multirun a failure is kept and the rest go on."""
 
-    def __init__(self, train: Callable[[TrainConfig], Any], swept: Collection[str]) -> None:
-        self.train, self.swept = train, swept
-        self.count = 0
-        self.failures: list[tuple[str, int]] = []
+    def __init__(self, train: Callable[[TrainConfig], Any], swept: Collection[str], arguments: list[str]) -> None:
+        self.train, self.swept, self.arguments = train, swept, arguments
+        self.sweep: Sweep | None = None
         self.single: Exception | None = None
 
     def __call__(self, composed: Any) -> None:
+        if self.single is not None:
+            return
         try:
             if HydraConfig.get().mode == RunMode.MULTIRUN:
                 self._one_of_many(composed)
@@ -74,25 +89,27 @@ class Jobs:
             self.single = error
 
     def _one_of_many(self, composed: Any) -> None:
-        self.count += 1
-        words = list(HydraConfig.get().overrides.task)
-        title = " ".join([w for w in words if w.partition("=")[0] in self.swept] or words).replace("'", "")
-        print(f"[{self.count}] {title}", file=sys.stderr, flush=True)
+        sweep = self.sweep = self.sweep or Sweep(Path(HydraConfig.get().sweep.dir), self.arguments)
+        words = [word.replace("'", "") for word in HydraConfig.get().overrides.task]
+        words = [word for word in words if word.partition("=")[0] in self.swept] or words
+        title = " ".join(words)
+        complain(f"[{len(sweep.rows) + 1}] {title}")
+        config = None
         try:
-            self.train(to_config(composed))
+            config = to_config(composed)
+            sweep.add(row_of(title, config, sweep.settle(config, words) or self.train(config)))
         except Exception as error:
-            self.failures.append((title, report(error)))
+            sweep.add(failed_row(title, config, report(error), error))
+        except (KeyboardInterrupt, SystemExit):
+            sweep.release()
+            complain(f"stopped in job {len(sweep.rows) + 1}; the same command goes on with the sweep in {sweep.path}")
+            raise
 
     def finish(self) -> int:
-        """Raise what a single run raised; print a multirun's failures and return the first one's exit code."""
+        """Raise what a single run raised, or print a multirun's table; return the exit code."""
         if self.single is not None:
             raise self.single
-        if not self.failures:
-            return 0
-        print(f"{len(self.failures)} of {self.count} runs failed:", file=sys.stderr)
-        for title, code in self.failures:
-            print(f"  exit code {code}  {title}", file=sys.stderr)
-        return self.failures[0][1]
+        return self.sweep.finish() if self.sweep else 0
 
 
 @contextmanager
@@ -102,9 +119,9 @@ def hydra_errors() -> Iterator[None]:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # without it Hydra prints many lines itself and exits
     try:
         yield
-    except OSError:
-        raise
     except Exception as error:  # Jobs keeps what trainings raise, so this is about the options; of any class, seen here
+        if isinstance(error, OSError) and not isinstance(error, HydraException):
+            raise
         raise ConfigError(one_line(error)) from error
     finally:
         os.environ.pop("HYDRA_FULL_ERROR")
@@ -124,7 +141,8 @@ def _arguments(arguments: list[str]) -> Iterator[None]:
 
 
 def one_line(error: BaseException) -> str:
-    """Join an exception's own lines and the first line of what caused it."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    """Join an exception's own lines, but for where Hydra has looked, and the first line of what caused it."""
+    own = str(error).partition("Config search path")[0]
+    lines = [line.strip() for line in own.splitlines() if line.strip()]
     cause = str(error.__cause__ or "").strip().splitlines()[:1]
     return "; ".join(dict.fromkeys(lines + cause)) or type(error).__name__

@@ -9,6 +9,7 @@ import os
 import re
 import types
 from collections.abc import Iterator
+from difflib import get_close_matches
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
@@ -22,6 +23,12 @@ from zoo.experiment.directory import RunDirectory, run_path
 PATHS = {"dataset.train", "dataset.valid", "dataset.test", "run_dir", "resume"}
 MOST_COMBINATIONS = 1000
 """A larger sweep is checked by its first combinations alone."""
+
+SECRET = re.compile(
+    "secret|passw|pwd|passphrase|credential|(api|access|private)_?key|(^|[._-])(token|auth|key)s?($|[._-])",
+    re.IGNORECASE,
+)
+"""What the names of secrets look like."""
 
 
 class Override(NamedTuple):
@@ -40,6 +47,8 @@ def parse(word: str, *, multirun: bool = False) -> Override:
     key = key.lstrip("+").strip()  # nothing can be added, so that + says no more than the plain key
     if key.startswith("~"):
         raise ConfigError(_no_value(key))
+    if _is_hydras(key) and SECRET.search(key):
+        raise ConfigError(f"`{key}` looks like a secret, and Hydra would write it to a file; set it in the environment")
     raw = "${" in text or (multirun and re.fullmatch(r"(choice|range|interval|glob|shuffle|sort|tag)\(.*\)", text))
     return Override(key, split(text) if multirun and not raw else [text], bool(raw))
 
@@ -99,7 +108,9 @@ def read_value(text: str, hint: Any, key: str) -> Any:
 def _read_list(text: str, hint: Any, key: str) -> list[Any]:
     if not (text.startswith("[") and text.endswith("]")):
         raise ConfigError(f"`{key}` must be a list, as in {key}=[a,b], but is {text!r}")
-    return [read_value(item, hint, key) for item in split(text[1:-1])] if text[1:-1].strip() else []
+    items = split(text[1:-1]) if text[1:-1].strip() else []
+    # An item is named by its place, but for texts, which are read by the option's name.
+    return [read_value(item, hint, key if hint in (Any, str) else f"{key}[{i}]") for i, item in enumerate(items)]
 
 
 def _read_choice(text: str, hint: type[StrEnum], key: str) -> str:
@@ -120,8 +131,12 @@ def _read_number(text: str, hint: type, key: str) -> Any:
     if hint is float and not math.isnan(number):
         return number
     if hint is int and math.isfinite(number) and number.is_integer():
-        return int(text) if re.fullmatch(r"[+-]?[\d_]+", text) else int(number)
-    hint_at_sweep = f"; add --multirun to train with each of {text}" if "," in text else ""
+        return int(text) if re.fullmatch(r"[+-]?[0-9]{1,99}", text) else int(number)
+    hint_at_sweep = ""
+    if "," in text and not key.endswith("]"):
+        values = text.strip("[]() ")
+        each = f"add --multirun to train with each of {text}" if values == text else f"for each write -m {key}={values}"
+        hint_at_sweep = f"; {each}"
     raise ConfigError(f"`{key}` must be a {'whole ' if hint is int else ''}number, but is {text!r}{hint_at_sweep}")
 
 
@@ -129,7 +144,7 @@ def _read_text(text: str, key: str) -> Any:
     plain = _unquote(text)
     if key == "resume" and text.lower() in ("true", "false"):
         return text.lower() == "true"
-    if key == "dataset.columns" and re.fullmatch(r"\d+", text):
+    if key == "dataset.columns" and re.fullmatch(r"-?\d{1,9}", text):
         return int(text)
     return os.path.expanduser(plain) if key in PATHS else plain
 
@@ -159,31 +174,43 @@ def hint_of(key: str, chosen: dict[str, str | None]) -> Any:
     if dot and group in GROUPS and name == "name":
         raise ConfigError(f"`{key}` follows from the choice: write {group}=NAME")
     if dot and group in GROUPS:
-        return _hint_of_part(group, name, str(chosen[group]))
+        return _hint_of_part(group, name, chosen)
     raise ConfigError(_unknown_key(key, chosen))
 
 
-def _hint_of_part(group: str, name: str, choice: str) -> Any:
+def _hint_of_part(group: str, name: str, chosen: dict[str, str | None]) -> Any:
+    choice = str(chosen[group])
     own = hints(GROUPS[group][choice])
     if name in own:
         return own[name]
     owners = [other for other, cls in GROUPS[group].items() if name in hints(cls)]
+    if not owners and (meant := _homes(chosen).get(name)):
+        raise ConfigError(f"unknown option '{group}.{name}'; did you mean '{meant}'?")
     where = f"; it belongs to {group}={', '.join(owners)}" if owners else ""
     raise ConfigError(unknown(f"option of {group}={choice}", name, own) + where)
 
 
 def _unknown_key(key: str, chosen: dict[str, str | None]) -> str:
-    inner = [f"{group}.{name}" for group in GROUPS for name in hints(GROUPS[group][str(chosen[group])])]
-    meant = [name for name in inner if name.rpartition(".")[2] == key]
-    if meant:
-        return f"unknown option '{key}'; did you mean '{meant[0]}'?"
-    top = [*ALL_GROUPS, *(name for name in hints(TrainConfig) if name not in GROUPS)]
-    return unknown("option", key, [*top, *inner] if "." in key else top)
+    homes, top = _homes(chosen), [*ALL_GROUPS, *(name for name in hints(TrainConfig) if name not in GROUPS)]
+    if "." in key:
+        return unknown("option", key, [*top, *homes.values()])
+    near = get_close_matches(key, homes, n=1, cutoff=0.6)
+    if near and near[0] not in top:
+        return f"unknown option '{key}'; did you mean '{homes[near[0]]}'?"
+    return unknown("option", key, top)
+
+
+def _homes(chosen: dict[str, str | None]) -> dict[str, str]:
+    """Return from the last part of each option's name to the whole; where several end alike, the first group's."""
+    inner = {name: f"{group}.{name}" for group in reversed(GROUPS) for name in hints(GROUPS[group][str(chosen[group])])}
+    return {**inner, **{name: name for name in hints(TrainConfig)}, **{name: name for name in FREE_GROUPS}}
 
 
 def for_hydra(override: Override, chosen: dict[str, str | None]) -> str:
     """Write an override as Hydra reads it, with every value checked against its option's type."""
     key = override.key
+    if key == "hydra.sweep.dir" and not override.raw:
+        return f"{key}={write_value(os.path.expanduser(_unquote(override.texts[0])))}"
     if key in ALL_GROUPS or _is_hydras(key):
         return f"{key}={','.join(override.texts)}"
     hint = hint_of(key, chosen)

@@ -1,17 +1,19 @@
 """`zoo predict RUN ... [FILE]`: answers of a finished run, or of several together."""
 
 import argparse
-import gzip
 import json
+import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
-from typing import IO, Any, NoReturn, cast
+from typing import Any, NoReturn, cast
 
+from zoo.cli.streams import complain
 from zoo.errors import ConfigError, DataError, StorageError
 
-READ = 1 << 16
-"""Bytes asked for at once; what a person types arrives by the line, a file in pieces worth a batch."""
+MOST = 1000
+"""Largest beam width, and largest count in general; a beam of 1,000 needs 1,000 times the memory of a greedy search."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -22,9 +24,9 @@ class Parser(argparse.ArgumentParser):
 
 
 def positive(value: int | None, flag: str) -> None:
-    """Refuse a number below 1."""
-    if value is not None and value < 1:
-        raise ConfigError(f"`{flag}` must be at least 1, but is {value}")
+    """Refuse a number below 1, or larger than any use."""
+    if value is not None and not 1 <= value <= MOST:
+        raise ConfigError(f"`{flag}` must be at least 1 and at most {MOST}, but is {value}")
 
 
 def _open(options: argparse.Namespace) -> Any:
@@ -66,6 +68,8 @@ def predict(arguments: list[str]) -> int:
                 drawn = True
             sys.stdout.write(write(line, prediction, options.nbest) + "\n")
         sys.stdout.flush()
+    for warning in run.warnings():
+        complain(f"warning: {warning}")
     return 0
 
 
@@ -85,7 +89,7 @@ def _names_run(word: str) -> bool:
 
 
 def _has_file(name: str) -> None:
-    if name != "-" and not Path(name).is_file():
+    if name != "-" and (not os.path.exists(name) or os.path.isdir(name)):
         raise DataError(
             f"{name}: no such run or file; name runs' directories, then a file with a line for each prediction"
         )
@@ -94,9 +98,11 @@ def _has_file(name: str) -> None:
 def _is_drawable(path: Path, runs: list[str]) -> None:
     if len(runs) > 1:
         raise ConfigError(f"--attention draws what one run attends to; name one of {', '.join(runs)}")
+    if os.path.isdir(path):
+        raise StorageError(f"{path}: is a directory; name a picture in it, as in {path / 'attention.png'}")
     if path.suffix != ".png":
-        raise ConfigError(f"--attention writes a PNG picture; name it {path.with_suffix('.png')}")
-    if not path.parent.is_dir():
+        raise ConfigError(f"--attention writes a PNG picture; name it {path}.png")
+    if not os.path.isdir(path.parent):
         raise StorageError(f"{path.parent}: no such directory; make it first")
 
 
@@ -109,37 +115,13 @@ def answers(run: Any, lines: list[str], beam: int | None, nbest: int) -> Iterato
 
 def chunks(name: str) -> Iterator[list[str]]:
     """Yield the lines of a file or of stdin (-) as they come: whatever lies ready at once."""
+    from zoo.data.lines import Source, opened, ready_lines  # imports torch
+
     if name == "-":
-        yield from _decode(_lines(sys.stdin.buffer), "stdin")
+        yield from ready_lines(Source("stdin", cast(BufferedReader, sys.stdin.buffer)))
         return
-    with gzip.open(name) if name.endswith(".gz") else Path(name).open("rb") as stream:
-        yield from _decode(_lines(cast(IO[bytes], stream)), name)
-
-
-def _lines(stream: IO[bytes]) -> Iterator[list[bytes]]:
-    rest = b""
-    while data := cast(Any, stream).read1(READ):
-        *lines, rest = (rest + data).split(b"\n")
-        if lines:
-            yield lines
-    if rest:
-        yield [rest]
-
-
-def _decode(parts: Iterable[list[bytes]], name: str) -> Iterator[list[str]]:
-    number = 0
-    try:
-        for part in parts:
-            lines = []
-            for line in part:
-                number += 1
-                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
-                lines.append(text.removesuffix("\r"))
-            yield lines
-    except UnicodeDecodeError as error:
-        raise DataError(f"{name}:{number}: not UTF-8 ({error.reason}); convert it, e.g. with iconv") from error
-    except (EOFError, gzip.BadGzipFile) as error:
-        raise DataError(f"{name}:{number + 1}: damaged gzip file: {error}") from error
+    with opened(name) as source:
+        yield from ready_lines(source)
 
 
 def as_text(line: str, prediction: Any, nbest: int) -> str:
@@ -170,7 +152,7 @@ def as_json(line: str, prediction: Any, nbest: int) -> str:
         answer |= {"text": best[0].text, "score": best[0].score}
         if nbest > 1:
             answer["nbest"] = [{"text": item.text, "score": item.score} for item in best]
-    return json.dumps(answer, ensure_ascii=False)
+    return json.dumps(answer, ensure_ascii=not sys.stdout.encoding.lower().startswith("utf"))
 
 
 def ranking(prediction: Any) -> list[tuple[str, float]]:

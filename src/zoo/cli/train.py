@@ -1,5 +1,6 @@
 """`zoo train` and `zoo-train`: overrides in, a trained run out."""
 
+import shlex
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -7,7 +8,9 @@ from typing import Any, NamedTuple
 from zoo.cli import overrides as checking
 from zoo.cli.compose import FREE_GROUPS
 from zoo.cli.overrides import Override
-from zoo.config import TrainConfig
+from zoo.cli.streams import say
+from zoo.cli.sweep import is_multirun
+from zoo.config import DATASETS, TrainConfig
 from zoo.errors import ConfigError, unknown
 
 SWITCHES = {"--multirun", "-m", "--resolve", "--run", "-r", "--shell-completion", "-sc", "--hydra-help"}
@@ -38,7 +41,7 @@ def train(arguments: list[str]) -> int:
         return _hydra(arguments)  # half a word, as it is
     if UNCHECKED & names:
         return _hydra(words.flags + words.overrides)
-    multirun = not {"-m", "--multirun"}.isdisjoint(words.flags)
+    multirun = is_multirun(words.flags)
     parsed = [checking.parse(word, multirun=multirun) for word in words.overrides]
     _check_sweep(parsed)
     path = _path_to_resume(parsed, multirun=multirun)
@@ -100,19 +103,28 @@ def checked(parsed: list[Override], *, complete: bool) -> list[str]:
     """Check every job that the overrides describe; return the overrides in Hydra's grammar."""
     words: dict[str, str] = {}
     for typed in checking.combinations(parsed):
-        # A raw value (an interpolation, Hydra's own functions) is known to Hydra alone, which checks its type.
-        if complete and not any(item.raw for item in parsed):
-            checking.config_of(typed)
-        else:
-            checking.compose_typed(typed)
         chosen = checking.choices(typed)
+        # A raw value (an interpolation, Hydra's own functions) is known to Hydra alone, which checks its type.
+        if any(item.raw for item in parsed):
+            checking.compose_typed(typed)
+        else:
+            checking.config_of(typed if complete else with_file(typed, chosen))
         kept = [item for item in parsed if not (item.key in FREE_GROUPS and item.texts == ["null"])]  # the default
         words = words or {item.key: checking.for_hydra(item, chosen) for item in kept}
     return list(words.values())
 
 
+def with_file(typed: dict[str, str], chosen: dict[str, str | None]) -> dict[str, str]:
+    """Name a training file where one is needed and none is typed: options may be looked at before there is one."""
+    needs_file = "train" in checking.hints(DATASETS[str(chosen["dataset"])])
+    return {"dataset.train": "FILE", **typed} if needs_file else typed
+
+
 def _check_sweep(parsed: list[Override]) -> None:
-    """Refuse one directory for several runs before the first of them begins."""
+    """Refuse one directory for several runs before the first of them begins, and no choice beside others."""
+    for item in parsed:
+        if item.key in FREE_GROUPS and len(item.texts) > 1 and "null" in item.texts:
+            raise ConfigError(f"`{item.key}=null` is no choice to sweep over; run it apart, without `{item.key}`")
     directories = [item for item in parsed if item.key == "run_dir" and len(item.texts) == 1 and not item.raw]
     if directories and any(len(item.texts) > 1 for item in parsed):
         raise ConfigError("`run_dir` is one directory, and these are several runs; leave it out")
@@ -136,10 +148,12 @@ def _hydra(arguments: list[str], swept: Collection[str] = ()) -> int:
     return run(arguments, _train_one, swept=swept)
 
 
-def _train_one(config: TrainConfig) -> None:
+def _train_one(config: TrainConfig) -> dict[str, Any]:
     from zoo.experiment import train as train_run
 
-    print(summary(train_run(config)), flush=True)
+    results = train_run(config)
+    say(summary(results))
+    return results
 
 
 def summary(results: dict[str, Any]) -> str:
@@ -147,8 +161,8 @@ def summary(results: dict[str, Any]) -> str:
     path = Path(results["run_dir"])
     done = "had already finished" if results.get("already_finished") else f"best epoch {results['best_epoch']}"
     lines = [f"{split:5}  {figures(results[split])}" for split in ("valid", "test") if split in results]
-    logs = "runs" if path.parts[:1] == ("runs",) else path
-    return "\n".join([*lines, f"run    {path} ({done})", f"look   tensorboard --logdir {logs}"])
+    logs = "runs" if path.parts[:1] == ("runs",) else shlex.quote(str(path))
+    return "\n".join([*lines, f"run    {path} ({done})", f"look   tensorboard --logdir {logs} --host localhost"])
 
 
 def figures(metrics: dict[str, Any]) -> str:

@@ -3,7 +3,7 @@
 Reading needs neither torch nor Hydra, so that help, listing and wrong options answer at once.
 """
 
-from zoo.config.checks import bleu_of, check, metrics_of, task_of, task_of_model
+from zoo.config.checks import bleu_of, check, check_header, metrics_of, task_of, task_of_model
 from zoo.config.datasets import (
     DATASETS,
     Bleu,
@@ -108,6 +108,7 @@ __all__ = [
     "WarmupCosineConfig",
     "bleu_of",
     "check",
+    "check_header",
     "from_dict",
     "help_of",
     "load_config",

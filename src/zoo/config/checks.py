@@ -2,6 +2,9 @@
 
 import math
 import os
+import re
+import unicodedata
+from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -9,6 +12,7 @@ from zoo.config.datasets import (
     DATASETS,
     LABELLED,
     Bleu,
+    Header,
     LabelledConfig,
     PairsConfig,
     Task,
@@ -61,9 +65,9 @@ def metrics_of(config: TrainConfig) -> tuple[str, ...]:
 
 def check(config: TrainConfig) -> None:
     """Raise ConfigError where a value is out of range or two choices do not fit together."""
-    check_ranges(config, "")
-    for group in GROUPS:
-        check_ranges(getattr(config, group), f"{group}.")
+    for prefix, part in [("", config), *((f"{group}.", getattr(config, group)) for group in GROUPS)]:
+        check_ranges(part, prefix)
+        _check_texts(part, prefix)
     check_model(config.model)
     _check_dataset(config.dataset)
     _check_optimizer(config.optimizer)
@@ -79,6 +83,10 @@ def check(config: TrainConfig) -> None:
         raise ConfigError(f"`resume` must be false, true or a path, but is {config.resume!r}")
 
 
+LARGEST = 2**63 - 1
+"""The largest number that numpy and torch count with."""
+
+
 def check_ranges(config: Any, prefix: str) -> None:
     for item in fields(config):
         value = getattr(config, item.name)
@@ -86,16 +94,35 @@ def check_ranges(config: Any, prefix: str) -> None:
         if isinstance(value, bool) or not isinstance(value, int | float):
             continue
         words = [f"{key.replace('_', ' ')} {limits[key]}" for key in ("above", "at_least", "below", "at_most")
-                 if key in limits]  # fmt: skip
+                 if key in limits] or ["finite" if isinstance(value, float) else f"at most {LARGEST}"]  # fmt: skip
         inside = (
             math.isfinite(value)
             and value > limits.get("above", -math.inf)
             and value >= limits.get("at_least", -math.inf)
             and value < limits.get("below", math.inf)
             and value <= limits.get("at_most", math.inf)
+            and (isinstance(value, float) or abs(value) <= LARGEST)
         )
         if not inside:
-            raise ConfigError(f"`{prefix}{item.name}` must be {' and '.join(words) or 'finite'}, but is {value}")
+            raise ConfigError(f"`{prefix}{item.name}` must be {' and '.join(words)}, but is {value}")
+
+
+def _check_texts(config: Any, prefix: str) -> None:
+    """Refuse text that no file of a run can hold as it is: interpolations, which nobody resolves later, and no text."""
+    for item in fields(config):
+        value = getattr(config, item.name)
+        for text in value if isinstance(value, list) else [value]:
+            if isinstance(text, str):
+                _check_text(text, f"`{prefix}{item.name}`", path=item.name in ("run_dir", "resume"))
+
+
+def _check_text(text: str, where: str, *, path: bool) -> None:
+    if "${" in text:
+        raise ConfigError(f"{where} holds an interpolation, {text!r}, which is not resolved here; write its value")
+    if not text.isascii() and any(0xD800 <= ord(char) < 0xE000 for char in text):
+        raise ConfigError(f"{where} is not UTF-8, {text!r}; rename the file, or set LC_ALL=C.UTF-8 if it is")
+    if path and any(unicodedata.category(char) == "Cc" for char in text):
+        raise ConfigError(f"{where} holds a control character, {text!r}; choose another name")
 
 
 def check_model(model: Any) -> None:
@@ -159,10 +186,11 @@ def _check_dataset(dataset: Any) -> None:
         )
     for key in ("train", "valid", "test"):
         setattr(dataset, key, _paths(getattr(dataset, key), key))
-    if len(dataset.columns) != 2 or not all(
-        isinstance(c, int | str) and not isinstance(c, bool) for c in dataset.columns
-    ):
-        raise ConfigError(f"`dataset.columns` must be two names or numbers, as in [0,1], but is {dataset.columns}")
+        check_header(getattr(dataset, key), dataset.columns, dataset.header)
+    if len(dataset.columns) != 2 or not all(map(_is_column, dataset.columns)):
+        raise ConfigError(
+            f"`dataset.columns` must be two names or numbers from 0, as in [0,1], but is {dataset.columns}"
+        )
     if isinstance(dataset, TorchtextConfig):
         _check_tokenizers(dataset)
     _check_min_count(dataset)
@@ -175,6 +203,20 @@ def _check_dataset(dataset: Any) -> None:
             "`dataset.shared_vocabulary` needs one tokenizer, but `dataset.src_tokenizer` is "
             f"{dataset.src_tokenizer} and `dataset.tgt_tokenizer` is {dataset.tgt_tokenizer}"
         )
+
+
+def _is_column(column: Any) -> bool:
+    return isinstance(column, str) or (isinstance(column, int) and not isinstance(column, bool) and column >= 0)
+
+
+def check_header(paths: Any, columns: Sequence[Any], header: Header) -> None:
+    """Raise ConfigError where a file has no such first line as `header` says."""
+    if header == Header.false and any(isinstance(column, str) for column in columns):
+        raise ConfigError(
+            "`dataset.columns` holds names, which need a first line with names; drop `dataset.header=false`"
+        )
+    if header != Header.auto and isinstance(paths, str) and re.search(r"\.jsonl(\.gz)?$", paths, re.IGNORECASE):
+        raise ConfigError(f"`dataset.header` has no meaning for {paths}, whose lines hold names; drop it")
 
 
 def _check_tokenizers(dataset: TorchtextConfig) -> None:

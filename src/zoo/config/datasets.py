@@ -8,7 +8,7 @@ from zoo.config.field import option
 
 Tokenizer = StrEnum("Tokenizer", ["char", "jamo", "space", "word", "bpe", "unigram"])
 Header = StrEnum("Header", ["auto", "true", "false"])
-Leakage = StrEnum("Leakage", ["warn", "error"])
+Leakage = StrEnum("Leakage", ["warn", "error", "ignore"])
 ReviewSource = StrEnum("ReviewSource", ["rotten_tomatoes", "imdb", "all"])
 Task = StrEnum("Task", ["pairs", "labelled"])
 Bleu = StrEnum("Bleu", {"auto": "auto", "never": "never", "none": "none", "13a": "13a", "intl": "intl", "char": "char"})
@@ -72,7 +72,7 @@ def header() -> Any:
 
 
 def leakage() -> Any:
-    return option(Leakage.warn, "what to do about test sources that are in train too")
+    return option(Leakage.warn, "what to do about valid and test sources that are in train too")
 
 
 @dataclass(kw_only=True, slots=True)
@@ -134,6 +134,7 @@ class TorchtextConfig:
     tgt_tokenizer: Tokenizer = option(Tokenizer.space, "tokens of the target (pairs)")
     min_count: int = option(1, "rarer tokens are unknown", at_least=1)
     batch_size: int = option(64, "sequences in a batch", at_least=1)
+    leakage: Leakage = leakage()
     limit: int = option(0, "use only this many training rows; 0: all", at_least=0)
 
 

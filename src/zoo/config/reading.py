@@ -14,6 +14,9 @@ from zoo.config.whole import GROUPS, TrainConfig
 from zoo.errors import ConfigError, unknown
 from zoo.storage import write_durably
 
+LARGEST_FILE = 1_000_000
+"""Bytes of a config; the zoo's own have about 2,000."""
+
 
 def from_dict(data: Any, *, where: str = "config") -> TrainConfig:
     """Build a checked TrainConfig from plain values, as `to_dict` gives them; ConfigError names what is wrong."""
@@ -24,9 +27,9 @@ def from_dict(data: Any, *, where: str = "config") -> TrainConfig:
     for group, classes in GROUPS.items():
         part = data.pop(group, None)
         name = part.get("name") if isinstance(part, dict) else None
-        if name not in classes:
+        if not isinstance(name, str) or name not in classes:
             raise ConfigError(f"{where}: `{group}.name`: {unknown(group, str(name), classes)}")
-        parts[group] = _build(classes[str(name)], part, f"{where}: `{group}.")
+        parts[group] = _build(classes[name], part, f"{where}: `{group}.")
     config: TrainConfig = _build(TrainConfig, {**data, **parts}, f"{where}: `")
     check(config)
     return config
@@ -60,7 +63,7 @@ def _convert(value: Any, hint: Any, where: str) -> Any:
     if origin is list and isinstance(value, list):
         return [_convert(item, get_args(hint)[0], where) for item in value]
     if isinstance(hint, type) and issubclass(hint, StrEnum):
-        if str(value) in hint.__members__:
+        if isinstance(value, str | bool) and str(value) in hint.__members__:
             return hint[str(value)]
         raise ConfigError(f"{where}: {unknown('value', str(value), hint.__members__)}")
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
@@ -73,10 +76,24 @@ def _convert(value: Any, hint: Any, where: str) -> Any:
 def load_config(path: Path) -> TrainConfig:
     """Read a run's `config.yaml` without Hydra: nothing in it is interpolated, imported or called."""
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: cannot be read as YAML: {str(error).splitlines()[0]}") from error
+        if path.stat().st_size > LARGEST_FILE:
+            raise ConfigError(f"{path}: is larger than {LARGEST_FILE:,} bytes, so it is no config of the zoo")
+        data = _read_yaml(path.read_text(encoding="utf-8"))
+    except ConfigError:
+        raise
+    except RecursionError as error:
+        raise ConfigError(f"{path}: cannot be read as YAML: it is nested too deeply") from error
+    except Exception as error:  # PyYAML lets many classes through: ValueError for a date, IndexError for a number
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ConfigError(f"{path}: cannot be read as YAML: {reason}") from error
     return from_dict(data, where=str(path))
+
+
+def _read_yaml(text: str) -> Any:
+    """Parse YAML without aliases, with which a few lines say a great many."""
+    if any(isinstance(token, yaml.AliasToken | yaml.AnchorToken) for token in yaml.scan(text)):
+        raise ValueError("it holds anchors or aliases, and the zoo writes none")
+    return yaml.safe_load(text)
 
 
 def save_config(config: TrainConfig, path: Path) -> None:

@@ -50,7 +50,7 @@ class TrainConfig:
     test_limit: int = option(
         0, "sources that a sequence model decodes in the final evaluation, of each part; 0: all", at_least=0
     )
-    beam: int = option(1, "beam width of the final evaluation; 1: greedy", at_least=1)
+    beam: int = option(1, "beam width of the final evaluation; 1: greedy", at_least=1, at_most=1000)
     length_penalty: float = option(1.0, "power of the length that a beam's score is divided by", at_least=0)
     log_every: int = option(20, "steps between points of the step curves", at_least=1)
     save_every: int = option(0, "steps between checkpoints; 0: ends of epochs, as 2 % of the time allow", at_least=0)

@@ -114,7 +114,7 @@ def _read_own(dataset: Any) -> Parts:
     parts = Parts(train=train.take(kept), valid=given["valid"], test=given.get("test"))
     for split in ("valid", "test"):
         if getattr(dataset, split):
-            _count_leaks(parts, given[split], split, getattr(dataset, "leakage", Leakage.warn))
+            _count_leaks(parts, given[split], split, dataset.leakage)
     return parts
 
 
@@ -128,10 +128,12 @@ READERS: dict[str, Callable[[Any, int], Parts]] = {
 
 
 def _count_leaks(parts: Parts, rows: Rows, split: str, leakage: Leakage) -> None:
-    count = shared_sources(rows, parts.train)
+    """Count the sources of a part that are in train too, in whatever form of Unicode they are written."""
+    count = shared_sources(rows, parts.train) if leakage != Leakage.ignore else 0
     if count and leakage == Leakage.error:
         raise DataError(
-            f"{count} sources of the {split} part are in the training part too; remove them or set dataset.leakage=warn"
+            f"{count} sources of the {split} part are in the training part too; remove them, or set "
+            "dataset.leakage=warn or ignore"
         )
     parts.notes[f"{split}_sources_in_train"] = count
 
@@ -148,7 +150,17 @@ def _build_labelled(config: TrainConfig, parts: Parts, notes: Counter[str]) -> D
     train, codecs, labels = learn_texts(config, parts.train, notes)
     coding = Coding(codecs, labels, 0)
     held = _held_out(parts, coding, config.model.max_length, notes)
+    for split, corpus in held.items():
+        if corpus is not None and (corpus.labels < 0).all():
+            raise DataError(
+                f"no row of the {split} part has a text and one of the training labels ({_some(labels)}), so nothing "
+                f"can be measured; check `dataset.{split}` and `dataset.columns`"
+            )
     return Data(task=Task.labelled, train=train, **held, **coding._asdict(), notes=_nonzero(notes))
+
+
+def _some(labels: list[str]) -> str:
+    return ", ".join(labels[:10]) + (", ..." if len(labels) > 10 else "")
 
 
 def _held_out(parts: Parts, coding: Coding, longest: int, notes: Counter[str]) -> dict[str, Any]:

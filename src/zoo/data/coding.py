@@ -13,6 +13,9 @@ from zoo.storage import write_durably
 FILE = "coding.json"
 SIDES = (["src", "tgt"], ["text"])
 
+LONGEST_OUTPUT = 1_000_000
+"""Tokens that no output is longer than."""
+
 
 class Coding(NamedTuple):
     """What a model's inputs and outputs mean: all that predicting needs beside the weights.
@@ -51,7 +54,12 @@ class Coding(NamedTuple):
             raise DataError(f"{path}: expected {', '.join(wanted)}; copy the file from the run again")
         if meta["sides"] not in SIDES or (meta["shared"] and meta["sides"] != SIDES[0]):
             raise DataError(f"{path}: `sides` must be src and tgt, or text; copy the file from the run again")
+        labels, longest = meta["labels"], meta["max_output"]
+        if not all(isinstance(label, str) for label in labels) or len(set(labels)) < len(labels):
+            raise DataError(f"{path}: `labels` must be texts, each once; copy the file from the run again")
+        if (meta["sides"] == ["text"]) != (len(labels) > 1) or not 0 <= longest <= LONGEST_OUTPUT:
+            raise DataError(f"{path}: `labels` or `max_output` fit no model; copy the file from the run again")
         codecs = {side: Codec.load(directory, side) for side in meta["sides"]}
         if meta["shared"]:
             codecs["tgt"] = codecs["src"]
-        return cls(codecs, [str(label) for label in meta["labels"]], meta["max_output"])
+        return cls(codecs, labels, longest)

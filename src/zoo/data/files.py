@@ -1,31 +1,16 @@
 """Reading the user's own files: every fault is a DataError that names the file and the line."""
 
 import csv
-import gzip
 import json
-import os
-import re
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
-from functools import partial
-from io import BufferedReader
-from itertools import islice, zip_longest
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
-from zoo.config import Header
+from zoo.config import Header, check_header
+from zoo.data.lines import LONGEST_LINE, NO_TEXT, is_packed, read_lines
 from zoo.data.splits import Row
-from zoo.errors import ConfigError, DataError, unknown
-
-LONGEST_LINE = 10_000_000
-"""Bytes of a line from which on a file is taken for something other than text in lines."""
-BLOCK = 32
-"""Lines that are decoded together, which is much faster than one by one."""
-BOM = b"\xef\xbb\xbf"
-NO_TEXT = re.compile("[\0\ud800-\udfff]")
+from zoo.errors import DataError, unknown
 
 Paths = str | list[str]
 Record = tuple[int, list[str]]
@@ -37,13 +22,13 @@ def read_rows(paths: Paths, *, columns: Sequence[int | str] = (0, 1), header: He
 
     A name that ends in `.gz` is decompressed. `columns` names the two or numbers them from 0.
     """
+    check_header(paths, columns, header)
     where = paths if isinstance(paths, str) else paths[0]
     named = any(isinstance(column, str) for column in columns)
     if isinstance(paths, str) and _suffix(paths) == ".jsonl":
-        records: Iterable[Record] = _json_records(paths, columns, header)
+        records: Iterable[Record] = _json_records(paths, columns)
         take = [0, 1]
     else:
-        _check_header(header, named)
         records = _records(paths)
         take = _header(records, where, columns, named or header == Header.true)
     first, second = take
@@ -56,13 +41,6 @@ def read_rows(paths: Paths, *, columns: Sequence[int | str] = (0, 1), header: He
         yield fields[first], fields[second]
     if not width:
         raise DataError(f"{where}: holds no rows")
-
-
-def _check_header(header: Header, named: bool) -> None:
-    if named and header == Header.false:
-        raise ConfigError(
-            "`dataset.columns` holds names, which need a first line with names; drop `dataset.header=false`"
-        )
 
 
 def _header(records: Iterable[Record], where: str, columns: Sequence[int | str], present: bool) -> list[int]:
@@ -142,10 +120,8 @@ class _Counted:
             yield line + "\n"
 
 
-def _json_records(path: str, columns: Sequence[int | str], header: Header) -> Iterator[Record]:
+def _json_records(path: str, columns: Sequence[int | str]) -> Iterator[Record]:
     """Yield the two fields of each JSON object or array; numbers count an object's keys as its first line has them."""
-    if header != Header.auto:
-        raise ConfigError(f"`dataset.header` has no meaning for {path}, whose lines hold names; drop it")
     keys: list[int | str] = []
     for number, line in read_lines(path):
         where = f"{path}:{number}"
@@ -195,62 +171,5 @@ def _json_field(value: Any, key: int | str, where: str) -> str:
     return text
 
 
-def read_lines(path: str) -> Iterator[tuple[int, str]]:
-    """Yield (number, text) of each line of a UTF-8 file, without its end; a progress bar shows how far it is read.
-
-    Lines end with LF or CRLF and with nothing else. A byte order mark is dropped. DataError where the file is missing,
-    empty, no UTF-8, holds NUL or a line of 10 MB, or is no whole gzip file in spite of its name.
-    """
-    number = 0
-    try:
-        with open(path, "rb") as raw, _bar(raw, path) as bar:
-            file = BufferedReader(gzip.GzipFile(fileobj=raw)) if path.endswith(".gz") else raw
-            lines = iter(partial(file.readline, LONGEST_LINE), b"")
-            while block := list(islice(lines, BLOCK)):
-                first = number + 1
-                for number, line in enumerate(_texts(block, path, first), first):
-                    yield number, line
-                bar.update(raw.tell() - bar.n if raw.seekable() else 0)  # a pipe has no position
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file") from error
-    except IsADirectoryError as error:
-        raise DataError(f"{path}: is a directory; name a file") from error
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise DataError(f"{path}:{number + 1}: malformed gzip: {error}") from error
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
-    if not number:
-        raise DataError(f"{path}: is empty")
-
-
-def _bar(file: BufferedReader, path: str) -> "tqdm[None]":
-    """Return a progress bar over the bytes of a file, for a terminal and for what takes longer than a second."""
-    options = {"unit": "B", "unit_scale": True, "disable": None, "leave": False, "dynamic_ncols": True, "delay": 1}
-    return tqdm(desc=Path(path).name, total=os.fstat(file.fileno()).st_size, **options)
-
-
-def _texts(block: list[bytes], path: str, first: int) -> Iterable[str]:
-    """Decode lines, of which the first has number `first`; DataError where one is no text, after those before it."""
-    if first == 1:
-        block[0] = block[0].removeprefix(BOM)
-    whole = b"".join(block)
-    if b"\0" not in whole and max(map(len, block)) < LONGEST_LINE:
-        with suppress(UnicodeDecodeError):
-            return [line.removesuffix("\r") for line in whole.decode("utf-8").removesuffix("\n").split("\n")]
-    return (_text(line, f"{path}:{number}") for number, line in enumerate(block, first))
-
-
-def _text(raw: bytes, where: str) -> str:
-    if len(raw) >= LONGEST_LINE:
-        raise DataError(f"{where}: a line of {LONGEST_LINE // 1_000_000} MB or more; is this a text file?")
-    if b"\0" in raw:
-        raise DataError(f"{where}: holds a NUL byte; is this a text file in UTF-8?")
-    try:
-        text = raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{where}: byte {error.start + 1} is not UTF-8; convert the file to UTF-8") from error
-    return text.removesuffix("\n").removesuffix("\r")
-
-
 def _suffix(path: str) -> str:
-    return Path(path.removesuffix(".gz")).suffix.lower()
+    return Path(path[:-3] if is_packed(path) else path).suffix.lower()

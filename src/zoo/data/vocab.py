@@ -62,7 +62,11 @@ class Vocab:
 def read_json(path: Path) -> object:
     """Return the content of a JSON file of a run; DataError names the file."""
     try:
+        if path.exists() and not path.is_file():
+            raise DataError(f"{path}: is no file; copy it from the run again")  # a pipe would wait for ever
         return json.loads(path.read_text(encoding="utf-8"))
+    except DataError:
+        raise
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}; it must lie beside the run's config") from error
     except (ValueError, RecursionError) as error:

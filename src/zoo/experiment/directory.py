@@ -105,7 +105,7 @@ def _are_results(values: Any) -> bool:
 
 def missing(path: Path) -> list[Path]:
     """Return the directories that are not there of a path and those above it."""
-    return [one for one in (path, *path.parents) if not one.exists()]
+    return [one for one in (path, *path.parents) if not os.path.exists(one)]
 
 
 @contextmanager
@@ -187,7 +187,7 @@ def choose_directory(config: TrainConfig) -> RunDirectory:
         if config.resume:
             raise ConfigError(f"`resume=true` needs `run_dir`; {_newest_unfinished()}")
         return new_directory(config)
-    run = RunDirectory(Path(config.run_dir).expanduser())
+    run = RunDirectory(Path(os.path.expanduser(config.run_dir)))
     if run.begun and not config.resume:
         raise ConfigError(f"run_dir={run.path} holds a run; add resume=true to continue it, or set another run_dir")
     return run
@@ -206,21 +206,21 @@ def _all_runs() -> list[Path]:
 
 def run_path(name: str) -> Path:
     """Return the run that a name means: a directory, a file in it, `last`, or an installed model."""
-    if name == "last" and not Path(name).exists():
+    if name == "last" and not os.path.exists(name):
         usable = [path for path in _all_runs() if RunDirectory(path).best.exists()]
         if not usable:
             raise CheckpointError(f"{RUNS}/ holds no trained run; train one with zoo-train, or name its directory")
         return usable[0]
-    path = Path(name).expanduser()
-    if path.is_file():
+    path = Path(os.path.expanduser(name))  # os.path also answers for names that no file can have
+    if os.path.isfile(path):
         path = path.parent.parent if path.parent.name == "checkpoints" else path.parent
-    if not path.exists():
+    if not os.path.exists(path):
         installed = pretrained_path(name)
         if installed is None:
             known = ", ".join(["a run's directory", "`last`", *list_pretrained()])
             raise CheckpointError(f"{name}: no such run; name one of {known}")
         return installed
-    if not (path / "config.yaml").is_file():
+    if not os.path.isfile(path / "config.yaml"):
         raise CheckpointError(f"{name}: no run, it holds no config.yaml; name a run's directory, or `last`")
     return path
 

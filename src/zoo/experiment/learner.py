@@ -11,6 +11,7 @@ from zoo.config import TrainConfig
 from zoo.data import Sizes
 from zoo.errors import CheckpointError
 from zoo.experiment.machine import random_states, restore_random_states
+from zoo.experiment.soundness import check_sound
 from zoo.models import build_model
 from zoo.optim import build_optimizer, build_schedule, run_progress
 from zoo.optim.ema import EMA
@@ -110,6 +111,8 @@ class Learner:
     def _restore(self, saved: Checkpoint, source: str) -> None:
         values = saved.state
         load_weights(self.model, saved.part("model"), source=source)
+        parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+        check_sound(saved, self.capture(), parameters, source=source)
         load_optimizer(self.optimizer, saved.part("optimizer"), values["optimizer"])
         if self.ema is not None:
             self.ema.load(saved.part("ema"), values["ema_updates"])

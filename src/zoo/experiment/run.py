@@ -13,7 +13,7 @@ from zoo.checkpoint import load_checkpoint, load_weights
 from zoo.config import Precision, TrainConfig, bleu_of
 from zoo.data import Coding, describe_notes, load_codecs, read_split
 from zoo.data.corpus import Array, Corpus, PairCorpus, Sequences, TextCorpus
-from zoo.data.vocab import BOS, EOS
+from zoo.data.vocab import BOS, EOS, UNK
 from zoo.errors import ConfigError, DataError
 from zoo.evaluation import Decoding, Outcome, Setting, autocast, decode, judge, probabilities, search
 from zoo.experiment.directory import RunDirectory, run_path
@@ -111,6 +111,31 @@ class Run:
             check_digests(saved.state, own, str(directory.vocabulary))
         load_weights(self.model, saved.part("model"), source=str(directory.best))
         self.model.eval()
+        self.cut = 0  # texts predicted so far that were longer than the model takes
+        self.unknown: Counter[str] = Counter()  # tokens of such texts that the run's vocabulary lacks
+
+    def _encode(self, side: str, lines: list[str]) -> Sequences:
+        """Return the ids of texts, cut to what the model takes; what is cut or unknown is counted."""
+        codec, longest = self.coding.codecs[side], self.config.model.max_length
+        found = codec.encode_many(lines)
+        self.cut += int((found.lengths > longest).sum())
+        places = np.flatnonzero(found.ids == UNK)
+        for row in np.unique(np.searchsorted(found.offsets, places, side="right") - 1).tolist():
+            known = codec.vocab.ids
+            self.unknown.update(token for token in codec.split(lines[row]) if token not in known)
+        return found.cut(longest)
+
+    def warnings(self) -> list[str]:
+        """Return what there is to say of the texts predicted so far, a line each."""
+        found = []
+        if self.cut:
+            found.append(f"{self.cut:,} texts were cut to `model.max_length` ({self.config.model.max_length}) tokens")
+        if self.unknown:
+            some = ", ".join(ascii(token) if not token.isprintable() else f"'{token}'"
+                             for token, _ in self.unknown.most_common(5))  # fmt: skip
+            found.append(f"{self.unknown.total():,} tokens are unknown to the run: {some}"
+                         + ("..." if len(self.unknown) > 5 else ""))  # fmt: skip
+        return found
 
     def decoding(self, beam: int | None, nbest: int) -> Decoding:
         """Return how to search; ConfigError where the options do not fit the model or each other."""
@@ -168,13 +193,13 @@ class Run:
 
     def probabilities(self, lines: list[str]) -> Array:
         """Return the probability of each label for each text, (texts, labels)."""
-        text = self.coding.codecs["text"].encode_many(lines).cut(self.config.model.max_length)
+        text = self._encode("text", lines)
         corpus = TextCorpus(text=text, labels=np.zeros(len(lines), dtype=np.int64), texts=lines)
         return probabilities(self.model, corpus, self.setting)
 
     def hypotheses(self, lines: list[str], decoding: Decoding) -> list[list[Hypothesis]]:
         """Return the outputs found for each text, the best first."""
-        sources = self.coding.codecs["src"].encode_many(lines).cut(self.config.model.max_length)
+        sources = self._encode("src", lines)
         corpus = PairCorpus(src=sources, tgt=Sequences.from_lists([]), sources=sources)
         batches = corpus.source_loader(self.setting.batch_tokens)
         found = dict(decode(self.model, batches, decoding, device=self.device, precision=self.setting.precision))

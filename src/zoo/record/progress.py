@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from tqdm import tqdm
@@ -28,4 +29,5 @@ def show(bar: "tqdm[Any]", *, loss: float, tokens_per_second: float) -> None:
 
 def warn(text: str) -> None:
     """Print a warning."""
-    sys.stderr.write(f"warning: {text}\n")
+    with suppress(OSError, ValueError):  # nobody listens
+        tqdm.write(f"warning: {text}", file=sys.stderr)

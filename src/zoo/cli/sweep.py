@@ -1,0 +1,179 @@
+"""A sweep: a directory of jobs that goes on where it stopped, and a table of what came of each."""
+
+import csv
+import io
+import json
+import os
+import re
+from collections.abc import Collection, Sequence
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from zoo.cli.streams import complain, say
+from zoo.config import TrainConfig, load_config, metrics_of, to_dict
+from zoo.errors import BusyError, ConfigError
+from zoo.storage import write_durably
+
+SWEEPS = Path("runs", "multirun")
+DIRECTORY = "hydra.sweep.dir"
+RECORD, TABLE = "sweep.json", "sweep.csv"
+LONGEST_NAME, LONGEST_ERROR = 80, 100
+
+
+class Row(NamedTuple):
+    """What came of one job: a metric of the validation part, or an exit code and an error."""
+
+    overrides: str
+    status: str  # finished, finished before, failed
+    exit_code: int
+    metric: str
+    valid: float | None
+    test: float | None
+    run_dir: str
+    error: str
+
+
+def is_multirun(arguments: Collection[str]) -> bool:
+    """Whether the arguments ask for a sweep."""
+    return not {"-m", "--multirun"}.isdisjoint(arguments)
+
+
+def with_directory(arguments: list[str]) -> list[str]:
+    """Return the arguments of a sweep, with the directory of the newest unfinished one that has the same."""
+    named = any(word.startswith(f"{DIRECTORY}=") for word in arguments)
+    found = None if named or not is_multirun(arguments) else _unfinished(arguments)
+    if found is None:
+        return arguments
+    complain(f"going on with the sweep in {found}, which was not finished; for a new one set {DIRECTORY}=DIR")
+    return [*arguments, f"{DIRECTORY}='{found}'"]
+
+
+def _unfinished(arguments: list[str]) -> Path | None:
+    for record in sorted(SWEEPS.glob(f"*/{RECORD}"), reverse=True):
+        try:
+            saved = json.loads(record.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        if saved == {"arguments": arguments, "finished": False} and _is_free(record.parent):
+            return record.parent
+    return None
+
+
+def _is_free(path: Path) -> bool:
+    try:
+        os.close(_lock(path))
+    except BusyError:
+        return False
+    return True
+
+
+def _lock(path: Path) -> int:
+    from zoo.experiment.directory import RunDirectory, lock  # imports torch
+
+    return lock(RunDirectory(path))
+
+
+class Sweep:
+    """The directory of a sweep that this process works on."""
+
+    def __init__(self, path: Path, arguments: list[str]) -> None:
+        self.path, self.held = path, _lock(path)
+        self.arguments = [word for word in arguments if not word.startswith(f"{DIRECTORY}=")]
+        self.rows: list[Row] = []
+        self._record(finished=False)
+
+    def _record(self, *, finished: bool) -> None:
+        content = json.dumps({"arguments": self.arguments, "finished": finished}, ensure_ascii=False) + "\n"
+        write_durably(self.path / RECORD, content.encode("utf-8", "backslashreplace"))
+
+    def settle(self, config: TrainConfig, words: Sequence[str]) -> dict[str, Any] | None:
+        """Give a job its directory; return its results where it finished before with the same options."""
+        if config.run_dir is None:
+            config.run_dir = str(self.path / job_name(words))
+            config.resume = os.path.isfile(Path(config.run_dir) / "config.yaml")
+        return earlier_results(config)
+
+    def add(self, row: Row) -> None:
+        """Enter what came of a job into the table."""
+        self.rows.append(row)
+        file = io.StringIO()
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerows([("job", *Row._fields), *((number, *row) for number, row in enumerate(self.rows, 1))])
+        write_durably(self.path / TABLE, file.getvalue().encode("utf-8", "backslashreplace"))
+
+    def release(self) -> None:
+        """Let another process work on the sweep."""
+        os.close(self.held)
+
+    def finish(self) -> int:
+        """Print the table; return the exit code of the first job that failed, 0 where none did."""
+        self._record(finished=True)
+        self.release()
+        say(table(self.rows))
+        say(f"sweep  {self.path / TABLE}")
+        failed = [row for row in self.rows if row.exit_code]
+        if not failed:
+            return 0
+        again = f"the same command with {DIRECTORY}={self.path} tries them again"
+        complain(f"error: {len(failed)} of {len(self.rows)} jobs failed, see the table; {again}")
+        return failed[0].exit_code
+
+
+def job_name(words: Sequence[str]) -> str:
+    """Return the name of a job's directory: its overrides, without what a path or a shell would stumble over."""
+    text = ",".join(words) or "defaults"
+    clean = re.sub(r"[^\w.=,+-]+", "_", text).lstrip(".-")[:LONGEST_NAME]
+    return clean if clean == text else f"{clean}-{blake2b(text.encode(errors='replace'), digest_size=4).hexdigest()}"
+
+
+def earlier_results(config: TrainConfig) -> dict[str, Any] | None:
+    """Return the results of a finished run with the same options in the same directory."""
+    path = Path(str(config.run_dir))
+    try:
+        results = json.loads((path / "results.json").read_text(encoding="utf-8"))
+        same = _comparable(load_config(path / "config.yaml")) == _comparable(config)
+    except (OSError, ValueError, ConfigError):  # the training says what is wrong there
+        return None
+    return {**results, "run_dir": str(path), "already_finished": True} if same and isinstance(results, dict) else None
+
+
+def _comparable(config: TrainConfig) -> dict[str, Any]:
+    """Return the options that make a run what it is, the paths of its data absolute."""
+    options: dict[str, Any] = {**to_dict(config), "run_dir": None, "resume": None}
+    data = dict(options["dataset"])
+    for part in {"train", "valid", "test"} & data.keys():
+        paths = data[part] if isinstance(data[part], list) else [data[part]]
+        data[part] = [path and os.path.abspath(path) for path in paths]
+    return {**options, "dataset": data}
+
+
+def row_of(title: str, config: TrainConfig, results: Any) -> Row:
+    """Return the row of a job that finished."""
+    found = results if isinstance(results, dict) else {}
+    metric = metrics_of(config)[-1] if config.monitor == "auto" else config.monitor.removeprefix("valid_")
+    valid, test = (found.get(part, {}).get(metric) for part in ("valid", "test"))
+    status = "finished before" if found.get("already_finished") else "finished"
+    return Row(title, status, 0, metric, valid, test, found.get("run_dir", ""), "")
+
+
+def failed_row(title: str, config: TrainConfig | None, code: int, error: Exception) -> Row:
+    """Return the row of a job that failed."""
+    where = str(config.run_dir or "") if config else ""
+    return Row(title, "failed", code, "", None, None, where, " ".join(str(error).split()) or type(error).__name__)
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Write the rows in columns: job, overrides, result, directory."""
+    cells = [("job", "overrides", "result", "directory")]
+    cells += [(str(number), row.overrides, _result(row), row.run_dir) for number, row in enumerate(rows, 1)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in cells)
+
+
+def _result(row: Row) -> str:
+    if row.exit_code:
+        cut = row.error if len(row.error) <= LONGEST_ERROR else f"{row.error[:LONGEST_ERROR]}..."
+        return f"failed with exit code {row.exit_code}: {cut}"
+    figures = [f"{part} {value:.4f}" for part, value in (("valid", row.valid), ("test", row.test)) if value is not None]
+    return f"{row.metric} {', '.join(figures)}" if figures else row.status
