@@ -232,8 +232,9 @@ def test_a_sweep_that_another_process_works_on_is_busy(
 
 
 def test_names_of_jobs_are_clean_and_tell_jobs_apart() -> None:
-    names = [job_name(words) for words in (["seed=1", "model=seq2seq"], ["dataset.train=/a b/c"], ["dataset.train=/a/c"],
-                                           ["x=../../etc/passwd"], ["x=" + "가" * 300], [], ["x=\n\x1b[31m"])]  # fmt: skip
+    jobs = [["seed=1", "model=seq2seq"], ["dataset.train=/a b/c"], ["dataset.train=/a/c"], ["x=../../etc/passwd"],
+            ["x=" + "\uac00" * 300], [], ["x=\n\x1b[31m"]]  # fmt: skip
+    names = [job_name(words) for words in jobs]
     assert names[0] == "seed=1,model=seq2seq"
     assert len(set(names)) == len(names)
     for name in names:

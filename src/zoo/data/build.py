@@ -112,7 +112,7 @@ def _read_own(dataset: Any) -> Parts:
     kept = ~held
     kept[kept] = within(drawn[kept], dataset.limit)
     parts = Parts(train=train.take(kept), valid=given["valid"], test=given.get("test"))
-    for split in ("valid", "test"):
+    for split in ("test", "valid"):
         if getattr(dataset, split):
             _count_leaks(parts, given[split], split, dataset.leakage)
     return parts

@@ -94,6 +94,8 @@ class Subword:
     @classmethod
     def load(cls, name: str, path: Path) -> "Subword":
         """Read what `save` wrote; DataError where that is not a model of sentencepiece."""
+        if path.exists() and not path.is_file():
+            raise DataError(f"{path}: is no file; copy it from the run again")  # a pipe would wait for ever
         try:
             return cls(name, path.read_bytes())
         except OSError as error:

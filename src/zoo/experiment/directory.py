@@ -19,6 +19,8 @@ except ImportError:  # Windows has no flock: two runs in one directory go unnoti
     fcntl = None  # type: ignore[assignment]
 
 RUNS = Path("runs")
+NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+"""A link in a run that someone else made must not lead our writing to a file of the user's."""
 
 
 class RunDirectory:
@@ -129,7 +131,7 @@ def locked(run: RunDirectory) -> Iterator[None]:
 
 def _take(path: Path) -> int:
     while True:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | NO_LINK, 0o644)
         if fcntl is None:
             return handle
         try:

@@ -179,7 +179,7 @@ def _tells_until(line: str, step: int, *, again: bool) -> bool:
 
 def _append(path: Path, text: str) -> None:
     """Append all of `text` or nothing, so that a full disk leaves no broken line behind."""
-    with path.open("ab", buffering=0) as file:
+    with open(path, "ab", buffering=0, opener=_without_links) as file:
         end, data = file.tell(), text.encode("utf-8", "backslashreplace")
         try:
             if file.write(data) < len(data):
@@ -188,6 +188,11 @@ def _append(path: Path, text: str) -> None:
             with suppress(OSError):
                 file.truncate(end)
             raise
+
+
+def _without_links(path: str, flags: int) -> int:
+    """Open a file of ours; a link that someone else put there must not lead to a file of the user's."""
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
 
 def _plain(value: Any) -> Any:
