@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from commands import PATIENCE, TOY, command, environment, inside, one_error
 from commands import zoo as zoo_run
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import zoo.cli.train
 from zoo.cli.overrides import config_of, parse
@@ -65,7 +65,7 @@ WRONG = [
     (["monitor=blue"], "unknown metric 'blue'"),
     (["precision=fp16", "device=cpu"], "precision=fp16 needs a GPU"),
     (["beam=99999"], "`beam` must be at least 1 and at most 1000"),
-    (["dataset=pairs", "dataset.train=x", "dataset.columns=[0,-1]"], "names or numbers from 0, as in [0,1], but is [0, -1]"),
+    (["dataset=pairs", "dataset.train=x", "dataset.columns=[0,-1]"], "numbers from 0, as in [0,1], but is [0, -1]"),
     (["dataset=pairs", "dataset.train=x", "dataset.columns=[a,b]", "dataset.header=false"], "need a first line"),
     (["dataset=pairs", "dataset.train=x.jsonl", "dataset.header=true"], "has no meaning for x.jsonl"),
     (["run_dir=a\nb"], "`run_dir` holds a control character, 'a\\nb'; choose another name"),
@@ -137,7 +137,7 @@ def test_names_that_no_file_can_have_are_storage_or_data_errors(here: Path, capf
 @given(
     key=st.sampled_from(["epochs", "optimizer.lr", "dataset.train", "dataset.columns", "model", "run_dir", "resume",
                          "optimizer.betas", "monitor", "ema", "seed", "compile"]) | st.text(max_size=12),
-    text=st.text(max_size=12) | st.sampled_from(["[", "[[1,2],3]", "1e400", "-0", "１", "0x1", "1_0", "null", "[null]"]),
+    text=st.text(max_size=12) | st.sampled_from(["[", "[[1,2],3]", "1e400", "-0", "\uff11", "0x1", "null", "[null]"]),
 )  # fmt: skip
 def test_any_override_gives_a_config_or_a_config_error(key: str, text: str) -> None:
     with suppress(ConfigError):

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from processes import (
+from commands import (
     LABELLED,
     PAIRS,
     TOY,
@@ -29,7 +29,6 @@ from torch import Tensor
 from zoo.checkpoint import load_checkpoint
 from zoo.config import load_config
 from zoo.data import load_codecs
-from zoo.data.lines import LONGEST_LINE
 
 Capture = pytest.CaptureFixture[str]
 
@@ -77,8 +76,9 @@ def test_a_training_that_nobody_listens_to_finishes(tmp_path: Path, redirection:
 
 
 def test_no_process_is_left_when_the_reader_of_predictions_goes(runs: Path) -> None:
-    with subprocess.Popen(command("predict", "pairs", "-"), cwd=runs, env=environment(), stdin=subprocess.PIPE,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True) as process:  # fmt: skip
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    predict = command("predict", "pairs", "-")
+    with subprocess.Popen(predict, cwd=runs, env=environment(), start_new_session=True, **pipes) as process:
         assert process.stdin
         assert process.stdout
         assert process.stderr

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 import torch
-from processes import PATIENCE, TOY, environment, inside, one_error, train_labels, train_pairs, zoo
+from commands import PATIENCE, TOY, environment, inside, one_error, train_labels, train_pairs, zoo
 
 from zoo.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
 from zoo.errors import CheckpointError
@@ -203,15 +203,15 @@ def test_links_in_a_run_do_not_lead_writing_elsewhere(stranger: Path, name: str,
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_devices_pipes_and_directories_are_no_files_of_a_run(stranger: Path, name: str, capfd: Capture) -> None:
-    path = stranger / name
+def test_devices_pipes_and_circles_are_no_files_of_a_run(stranger: Path, name: str, capfd: Capture) -> None:
+    path, lines = stranger / name, stranger.parent / "in"
+    lines.write_text("ab\n")
     for put in (lambda: os.symlink("/dev/zero", path), lambda: os.mkfifo(path), lambda: os.symlink(path.name, path)):
         path.unlink()
         put()
-        if name == "results.json":
-            continue  # read where a finished run is resumed alone
-        assert codes(stranger, capfd) <= {0, 2, 3, 4}
-        assert inside("predict", str(stranger), str(stranger.parent / "in")) in (3, 4)
+        if name != "results.json":  # which predicting does not read
+            assert inside("predict", str(stranger), str(lines)) in (3, 4)
+            one_error(capfd.readouterr().err)
 
 
 # ---- 39: ports and names
@@ -242,7 +242,7 @@ def test_a_name_is_quoted_for_the_shell_where_a_line_is_to_be_typed(tmp_path: Pa
 # ---- 40: safetensors
 
 
-def container(header: Any, data: bytes = b"\0" * 16, size: int | None = None) -> bytes:
+def container(header: Any, data: bytes = b"\0" * 8, size: int | None = None) -> bytes:
     text = header if isinstance(header, bytes) else json.dumps(header).encode()
     return struct.pack("<Q", len(text) if size is None else size) + text + data
 
@@ -261,9 +261,9 @@ HOSTILE = {
     "a shape below zero": container({"a": entry(0, 16, shape=[-1])}),
     "an unknown type": container({"a": entry(0, 16, dtype="PICKLE")}),
     "no JSON": container(b"{" * 50_000),
-    "metadata of numbers": container({"__metadata__": {"format": 1}, "a": entry(0, 16, shape=[4])}),
-    "a version with many digits": container({"__metadata__": {"format": "9" * 9999, "state": "{}"}, "a": entry(0, 16, shape=[4])}),
-    "a version that is no number": container({"__metadata__": {"format": "\u0663", "state": "{}"}, "a": entry(0, 16, shape=[4])}),
+    "metadata of numbers": container({"__metadata__": {"format": 1}, "a": entry(0, 8)}),
+    "a version with many digits": container({"__metadata__": {"format": "9" * 9999, "state": "{}"}, "a": entry(0, 8)}),
+    "a version that is no number": container({"__metadata__": {"format": "\u0663", "state": "{}"}, "a": entry(0, 8)}),
     "nothing": b"",
 }  # fmt: skip
 

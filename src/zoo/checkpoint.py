@@ -21,6 +21,9 @@ from zoo.storage import list_checkpoints, write_durably
 FORMAT = 1
 """Version of the layout; a checkpoint of a newer one is refused."""
 
+INSTRUCTIONS = frozenset({"_target_", "_args_", "_partial_", "_recursive_", "_convert_"})
+"""Keys with which other programs are told to call something."""
+
 
 class Checkpoint(NamedTuple):
     """Tensors by name and the JSON values that go with them."""
@@ -69,8 +72,10 @@ def _verified_state(path: Path, tensors: dict[str, Tensor], metadata: dict[str, 
         raise CheckpointError(f"{path}: damaged, its state is no JSON") from error
     if not isinstance(state, dict):
         raise CheckpointError(f"{path}: damaged, its state is no mapping")
-    if foreign := [key for key in _keys(state) if key.startswith("_")]:
-        raise CheckpointError(f"{path}: holds `{foreign[0]}`, which the zoo neither writes nor reads; get it elsewhere")
+    if foreign := INSTRUCTIONS.intersection(_keys(state)):
+        raise CheckpointError(
+            f"{path}: holds `{min(foreign)}`, which the zoo neither writes nor follows; get it elsewhere"
+        )
     return state
 
 

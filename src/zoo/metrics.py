@@ -95,7 +95,10 @@ class SequenceScores:
         weights = _weights(self, weights)
         edits, tokens = int(self.distances @ weights), int(self.lengths @ weights)
         wrong = int((self.distances > 0) @ weights)
-        rates = {"token_error_rate": min(1.0, edits / max(1, tokens)), "sequence_error_rate": wrong / int(weights.sum())}
+        rates = {
+            "token_error_rate": min(1.0, edits / max(1, tokens)),
+            "sequence_error_rate": wrong / int(weights.sum()),
+        }
         return rates if self.translation is None else rates | self.translation.metrics(weights)
 
     @property

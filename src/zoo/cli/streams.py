@@ -13,9 +13,9 @@ def prepare() -> None:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
-    sys.stdin = sys.stdin or open(0, encoding="utf-8", closefd=False)
-    sys.stdout = _lenient(sys.stdout or open(1, "w", encoding="utf-8", closefd=False))
-    sys.stderr = _lenient(sys.stderr or open(2, "w", encoding="utf-8", closefd=False))
+    sys.stdin = sys.stdin or os.fdopen(0, encoding="utf-8", closefd=False)
+    sys.stdout = _lenient(sys.stdout or os.fdopen(1, "w", encoding="utf-8", closefd=False))
+    sys.stderr = _lenient(sys.stderr or os.fdopen(2, "w", encoding="utf-8", closefd=False))
 
 
 def _lenient(stream: Any) -> Any:

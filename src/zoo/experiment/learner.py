@@ -111,8 +111,7 @@ class Learner:
     def _restore(self, saved: Checkpoint, source: str) -> None:
         values = saved.state
         load_weights(self.model, saved.part("model"), source=source)
-        parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
-        check_sound(saved, self.capture(), parameters, source=source)
+        check_sound(saved, self.capture(), self.optimizer, kept=kept_by(self.config), source=source)
         load_optimizer(self.optimizer, saved.part("optimizer"), values["optimizer"])
         if self.ema is not None:
             self.ema.load(saved.part("ema"), values["ema_updates"])
@@ -123,3 +122,12 @@ class Learner:
             self.scaler.load_state_dict(values["scaler"])
         self.state = LoopState.from_dict(values["loop"])
         restore_random_states(saved.part("random"), values["random"])
+
+
+def kept_by(config: TrainConfig) -> set[str]:
+    """Return the names of what the optimizer of a config keeps of each parameter, found with a step of a small one."""
+    model = nn.Linear(1, 1, bias=False)
+    optimizer = build_optimizer(config.optimizer, model)
+    model.weight.grad = torch.zeros_like(model.weight)
+    optimizer.step()
+    return {name for state in optimizer.state_dict()["state"].values() for name in state}

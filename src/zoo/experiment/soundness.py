@@ -12,17 +12,18 @@ from zoo.checkpoint import Checkpoint
 from zoo.errors import CheckpointError
 
 
-def check_sound(saved: Checkpoint, own: tuple[dict[str, Tensor], dict[str, Any]], parameters: Sequence[Tensor], *,
-                source: str) -> None:  # fmt: skip
+def check_sound(saved: Checkpoint, own: tuple[dict[str, Tensor], dict[str, Any]], optimizer: torch.optim.Optimizer, *,
+                kept: set[str], source: str) -> None:  # fmt: skip
     """Raise CheckpointError for a part that no step could go on from; `own` is the same of the fresh state.
 
-    parameters are the optimizer's, in its order.
+    kept names what the optimizer keeps of each parameter.
     """
     tensors, values = own
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     state = saved.state
     sound = {
         "loop": alike(state.get("loop"), values["loop"]),
-        "optimizer": _optimizer_is_sound(state.get("optimizer"), values["optimizer"]),
+        "optimizer": _optimizer_is_sound(saved, values["optimizer"], kept),
         "random": _random_is_sound(state.get("random")),
         "best": _best_is_sound(state.get("best")),
         "bad_epochs": alike(state.get("bad_epochs"), 0),
@@ -57,10 +58,16 @@ def _is_figure(value: Any) -> bool:
     return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value))
 
 
-def _optimizer_is_sound(saved: Any, own: dict[str, Any]) -> bool:
-    if not isinstance(saved, dict) or not isinstance(saved.get("values"), dict):
+def _optimizer_is_sound(saved: Checkpoint, own: dict[str, Any], kept: set[str]) -> bool:
+    """Whether the groups have the form of `own`, and each parameter that has a state has all of it."""
+    rest = saved.state.get("optimizer")
+    if not isinstance(rest, dict) or not isinstance(rest.get("values"), dict):
         return False
-    return alike(saved.get("groups"), own["groups"]) and all(map(_is_figure, saved["values"].values()))
+    found: dict[str, set[str]] = {}
+    for index, _, name in (key.partition(".") for key in (*saved.part("optimizer"), *rest["values"])):
+        found.setdefault(index, set()).add(name)
+    whole = all(names == kept for names in found.values())
+    return whole and alike(rest.get("groups"), own["groups"]) and all(map(_is_figure, rest["values"].values()))
 
 
 def _random_is_sound(saved: Any) -> bool:
