@@ -3,11 +3,19 @@
 import os
 import re
 import shutil
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from zoo.errors import StorageError
+from zoo.errors import BusyError, StorageError
 
+try:
+    import fcntl
+except ImportError:  # Windows has no flock: two runs in one directory go unnoticed there
+    fcntl = None  # type: ignore[assignment]
+
+NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+"""A link in a run that someone else made must not lead our writing to a file of the user's."""
 _STEP = re.compile(r"step-(\d{8,})\.safetensors")
 
 
@@ -82,3 +90,50 @@ def prune(directory: Path, *, keep: int, newest: Path | None = None) -> None:
     for path in [*paths[first + keep :], *paths[:first]]:
         path.unlink(missing_ok=True)
     sweep(directory)
+
+
+# ---- one process at a time
+
+
+@contextmanager
+def alone(directory: Path) -> Iterator[None]:
+    """Have a directory for this process alone; BusyError names the process that has it.
+
+    The kernel lets go of the lock when its process dies, so that a file left by a crash locks nothing.
+    """
+    path = directory / ".lock"
+    handle = _take(path)
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+        os.close(handle)
+
+
+def _take(path: Path) -> int:
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | NO_LINK, 0o644)
+        if fcntl is None:
+            return handle
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            owner = os.read(handle, 32).decode(errors="replace").strip() or "unknown"
+            os.close(handle)
+            raise BusyError(
+                f"{path.parent}: process {owner} is training here; wait for it or set another run_dir"
+            ) from error
+        if _is_at(handle, path):
+            break
+        os.close(handle)  # the process before removed its file between our two calls
+    os.ftruncate(handle, 0)
+    os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+    return handle
+
+
+def _is_at(handle: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle), os.stat(path))
+    except FileNotFoundError:
+        return False

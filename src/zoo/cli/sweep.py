@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Collection, Sequence
+from contextlib import ExitStack
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +14,7 @@ from typing import Any, NamedTuple
 from zoo.cli.streams import complain, say
 from zoo.config import TrainConfig, load_config, metrics_of, to_dict
 from zoo.errors import BusyError, ConfigError
-from zoo.storage import write_durably
+from zoo.storage import alone, write_durably
 
 SWEEPS = Path("runs", "multirun")
 DIRECTORY = "hydra.sweep.dir"
@@ -62,23 +63,18 @@ def _unfinished(arguments: list[str]) -> Path | None:
 
 def _is_free(path: Path) -> bool:
     try:
-        os.close(_lock(path))
+        with alone(path):
+            return True
     except BusyError:
         return False
-    return True
-
-
-def _lock(path: Path) -> int:
-    from zoo.experiment.directory import RunDirectory, lock  # imports torch
-
-    return lock(RunDirectory(path))
 
 
 class Sweep:
     """The directory of a sweep that this process works on."""
 
     def __init__(self, path: Path, arguments: list[str]) -> None:
-        self.path, self.held = path, _lock(path)
+        self.path, self._held = path, ExitStack()
+        self._held.enter_context(alone(path))
         self.arguments = [word for word in arguments if not word.startswith(f"{DIRECTORY}=")]
         self.rows: list[Row] = []
         self._record(finished=False)
@@ -104,7 +100,7 @@ class Sweep:
 
     def release(self) -> None:
         """Let another process work on the sweep."""
-        os.close(self.held)
+        self._held.close()
 
     def finish(self) -> int:
         """Print the table; return the exit code of the first job that failed, 0 where none did."""

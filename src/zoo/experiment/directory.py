@@ -3,24 +3,17 @@
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from zoo.config import TrainConfig, load_config
-from zoo.errors import BusyError, CheckpointError, ConfigError, StorageError
+from zoo.errors import CheckpointError, ConfigError, StorageError
 from zoo.pretrained import list_pretrained, pretrained_path
-from zoo.storage import list_checkpoints, sweep, write_durably
-
-try:
-    import fcntl
-except ImportError:  # Windows has no flock: two runs in one directory go unnoticed there
-    fcntl = None  # type: ignore[assignment]
+from zoo.storage import alone, list_checkpoints, sweep, write_durably
 
 RUNS = Path("runs")
-NO_LINK = getattr(os, "O_NOFOLLOW", 0)
-"""A link in a run that someone else made must not lead our writing to a file of the user's."""
 
 
 class RunDirectory:
@@ -112,49 +105,11 @@ def missing(path: Path) -> list[Path]:
 
 @contextmanager
 def locked(run: RunDirectory) -> Iterator[None]:
-    """Have the directory for this process alone; BusyError names the process that has it.
-
-    The kernel lets go of the lock when its process dies, so that a file left by a crash locks nothing.
-    """
-    path = run.path / ".lock"
-    handle = _take(path)
-    try:
-        sweep(run.path)
-        sweep(run.vocabulary)
-        sweep(run.checkpoints)
+    """Have a run's directory for this process alone, without what a killed process left half written there."""
+    with alone(run.path):
+        for part in (run.path, run.vocabulary, run.checkpoints):
+            sweep(part)
         yield
-    finally:
-        with suppress(OSError):
-            path.unlink(missing_ok=True)
-        os.close(handle)
-
-
-def _take(path: Path) -> int:
-    while True:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | NO_LINK, 0o644)
-        if fcntl is None:
-            return handle
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            owner = os.read(handle, 32).decode(errors="replace").strip() or "unknown"
-            os.close(handle)
-            raise BusyError(
-                f"{path.parent}: process {owner} is training here; wait for it or set another run_dir"
-            ) from error
-        if _is_at(handle, path):
-            break
-        os.close(handle)  # the process before removed its file between our two calls
-    os.ftruncate(handle, 0)
-    os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
-    return handle
-
-
-def _is_at(handle: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(handle), os.stat(path))
-    except FileNotFoundError:
-        return False
 
 
 def new_directory(config: TrainConfig) -> RunDirectory:
