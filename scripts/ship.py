@@ -2,16 +2,19 @@
 
     python scripts/ship.py RUN g2p-en --summary "English words to phones" --licence "CMUdict, BSD-2-Clause"
 
-Writes `src/zoo/pretrained/NAME/` and `index.json` there. Scores are those of results.json, on the test part.
+Writes `src/zoo/pretrained/NAME/` and `index.json` there. Scores are those of the rounded weights on the test part.
 """
 
 import argparse
 import json
 import shutil
+from dataclasses import replace
 
 import torch
 
 from zoo.checkpoint import load_checkpoint, save_checkpoint
+from zoo.config import load_config, save_config
+from zoo.experiment import open_run
 from zoo.experiment.directory import RunDirectory, run_path
 from zoo.pretrained import HOME, INDEX, digest, list_pretrained
 
@@ -23,13 +26,14 @@ def ship(source: RunDirectory, target: RunDirectory) -> int:
     """Copy what predicting needs of a run, its weights in half precision; return how many weights there are."""
     shutil.rmtree(target.path, ignore_errors=True)
     target.create()
-    for name in ("config.yaml", "results.json"):
-        shutil.copyfile(source.path / name, target.path / name)
+    save_config(replace(load_config(source.config), run_dir=None, resume=False), target.config)
     for file in source.vocabulary.iterdir():
         shutil.copyfile(file, target.vocabulary / file.name)
     weights = load_checkpoint(source.best).part("model")
     halves = {f"model.{name}": weight.to(torch.float16) for name, weight in weights.items()}
     save_checkpoint(target.best, halves, {})
+    run = open_run(target.path)  # what is said of it is what its rounded weights reach
+    target.write_results({**source.read_results(), **{part: run.evaluate(part) for part in ("valid", "test")}})
     return sum(weight.numel() for weight in weights.values())
 
 
