@@ -132,6 +132,15 @@ def test_runs_with_different_vocabularies_vote(spellings: list[str]) -> None:
             )
 
 
+def test_what_runs_cannot_read_is_told_of_by_each_group(families: list[str], spellings: list[str]) -> None:
+    together, voting = load(*families), load(*spellings)
+    together.predict(["a!b"])
+    voting.predict(["가!"])
+    assert together.warnings() == ["1 tokens are unknown to the run: '!'"]
+    assert [line.partition(":")[0] for line in voting.warnings()] == ["x", "y"]
+    assert together.runs[0].warnings() == []
+
+
 def test_votes_are_scored_on_the_first_runs_part(spellings: list[str]) -> None:
     together = load(*spellings)
     outcome = together.outcome("test")

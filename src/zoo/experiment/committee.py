@@ -1,7 +1,7 @@
 """Several runs that answer together: by averaged probabilities, or by votes where vocabularies differ."""
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Sequence
 from copy import copy
 from dataclasses import replace
@@ -101,6 +101,12 @@ class Committee:
                 row.append(ballot_of(found, group.coding.codecs["tgt"], decoding, votes=size))
         return [elect(row, len(self.runs)) for row in ballots]
 
+    def warnings(self) -> list[str]:
+        """Return what there is to say of the texts predicted so far, a line each; of groups that vote, each its own."""
+        if len(self.groups) == 1:
+            return self.groups[0].warnings()
+        return [f"{group.directory.path}: {line}" for group in self.groups for line in group.warnings()]
+
     def outcome(self, split: str = "test", *, files: Sequence[str] | None = None, beam: int | None = None) -> Outcome:
         """Return what the runs together make of each source of a part, or of `files`, and what that is worth."""
         first = self.groups[0]
@@ -139,6 +145,7 @@ def joined(runs: Sequence[Run]) -> Run:
     if len(runs) == 1:
         return runs[0]
     made = copy(runs[0])
+    made.cut, made.unknown = 0, Counter()  # not shared with the run itself
     made.model = Ensemble([run.model for run in runs]).eval()
     longest = min(run.config.model.max_length for run in runs)
     made.config = replace(made.config, model=replace(made.config.model, max_length=longest))
