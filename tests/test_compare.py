@@ -27,7 +27,7 @@ BAG = ClassifierConfig(encoder=Encoder.bag, embedding_size=8, hidden_size=8)
 @pytest.fixture
 def two(here: Path, toy: Toy) -> dict[str, dict[str, Any]]:
     """Train two runs and return their results by name."""
-    return {name: train(toy(run_dir=name, epochs=epochs)) for name, epochs in (("a", 2), ("b", 5))}
+    return {name: train(toy(run_dir=name, epochs=epochs, keep=3)) for name, epochs in (("a", 2), ("b", 5))}
 
 
 @pytest.fixture
@@ -197,7 +197,8 @@ def test_several_runs_predict_together_and_the_last_file_is_read(
         run(["predict", "a", "b", "words.txt", "--attention", "x.png"])
 
 
-def test_words_are_parted_as_one_would_guess(here: Path) -> None:
+def test_words_are_parted_as_one_would_guess(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zoo.cli.runs.list_pretrained", lambda: {"speech": None})
     for name in ("a", "b"):
         (here / name).mkdir()
     (here / "words.txt").touch()
@@ -210,6 +211,8 @@ def test_words_are_parted_as_one_would_guess(here: Path) -> None:
     assert parted(["a", "b", "words.txt"]) == (["a", "b"], "words.txt")
     assert parted(["a", "last"]) == (["a", "last"], "-")
     assert parted(["b", "a/best.safetensors"]) == (["b", "a/best.safetensors"], "-")
+    assert parted(["a", "speech"]) == (["a", "speech"], "-")
+    assert parted(["speech", "words.txt"]) == (["speech"], "words.txt")
     for wrong in (["words.txt", "a"], ["a", "words.txt", "b"], ["a", "-", "b"], ["a", "words.txt", "words.txt"]):
         with pytest.raises(ConfigError, match="is no run's directory, but stands among them; runs come first"):
             parted(wrong)

@@ -11,6 +11,7 @@ from typing import Any, NoReturn, cast
 
 from zoo.cli.streams import complain
 from zoo.errors import ConfigError, DataError, StorageError
+from zoo.pretrained import list_pretrained
 
 MOST = 1000
 """Largest beam width, and largest count in general; a beam of 1,000 needs 1,000 times the memory of a greedy search."""
@@ -85,7 +86,9 @@ def parted(words: list[str]) -> tuple[list[str], str]:
 
 
 def _names_run(word: str) -> bool:
-    return Path(word).is_dir() or word.endswith(".safetensors") or (word == "last" and not Path(word).exists())
+    if Path(word).exists():
+        return Path(word).is_dir() or word.endswith(".safetensors")
+    return word == "last" or word.endswith(".safetensors") or word in list_pretrained()
 
 
 def _has_file(name: str) -> None:
