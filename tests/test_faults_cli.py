@@ -244,14 +244,14 @@ def test_names_of_jobs_are_clean_and_tell_jobs_apart() -> None:
 
 @pytest.mark.slow
 def test_a_sweep_killed_in_its_fourth_job_goes_on_there(tmp_path: Path) -> None:
-    words = ["train", "-m", *TOY, "max_steps=0", "epochs=40", "save_every=1", "seed=1,2,3,4,5", "optimizer.lr=0.001",
+    words = ["train", "-m", *TOY, "max_steps=0", "epochs=20", "save_every=1", "seed=1,2,3,4,5", "optimizer.lr=0.001",
              "hydra.sweep.dir=sweep"]  # fmt: skip
     fourth = tmp_path / "sweep" / "seed=4"
     with subprocess.Popen(command(*words), cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL,
                           stderr=subprocess.DEVNULL) as process:  # fmt: skip
         end = time.monotonic() + PATIENCE
         while not list(fourth.glob("checkpoints/step-*")) and process.poll() is None and time.monotonic() < end:
-            time.sleep(0.005)
+            time.sleep(0.002)
         process.send_signal(signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
     finished = {path: path.stat().st_mtime_ns for path in (tmp_path / "sweep").glob("seed=[123]/*") if path.is_file()}
