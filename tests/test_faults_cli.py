@@ -23,6 +23,7 @@ from zoo.cli.overrides import config_of, parse
 from zoo.cli.sweep import job_name
 from zoo.config import TrainConfig
 from zoo.errors import ConfigError, DivergenceError
+from zoo.experiment.directory import alone
 
 Refusal = Callable[..., str]
 
@@ -221,12 +222,9 @@ def test_every_failure_is_in_the_table_and_the_file_and_the_exit_code_is_the_fir
 def test_a_sweep_that_another_process_works_on_is_busy(
     here: Path, jobs: list[TrainConfig], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    from zoo.experiment.directory import RunDirectory, lock
-
     (here / "s").mkdir()
-    held = lock(RunDirectory(here / "s"))
-    assert inside("train", "-m", *TOY, "seed=1,3", "hydra.sweep.dir=s") == 8
-    os.close(held)
+    with alone(here / "s"):
+        assert inside("train", "-m", *TOY, "seed=1,3", "hydra.sweep.dir=s") == 8
     assert f"process {os.getpid()} is training here" in one_error(capfd.readouterr().err)
     assert jobs == []
 

@@ -12,7 +12,6 @@ import torch
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from torch import Tensor
 
 from zoo.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from zoo.config import TrainConfig, check, from_dict, load_config, to_dict
@@ -181,16 +180,19 @@ def test_any_checkpoint_file_is_read_as_it_was_or_refused(
             assert (loaded.tensors["model.w"].tolist(), loaded.state) == ([0.0, 1.0, 2.0, 3.0], {"step": 1})
 
 
-Captured = tuple[dict[str, Tensor], dict[str, Any]]
+class Begun:
+    """A learner after its first step, and what a checkpoint holds of it."""
+
+    def __init__(self, config: TrainConfig) -> None:
+        self.learner = Learner(config, PairSizes(9, 9), device=torch.device("cpu"), precision="fp32")
+        step(self.learner)
+        tensors, self.values = self.learner.capture()
+        self.tensors = {name: tensor.clone() for name, tensor in tensors.items()}
 
 
 @pytest.fixture
-def begun(toy: Callable[..., TrainConfig]) -> tuple[Learner, Captured]:
-    """Return a learner after its first step, and what a checkpoint holds of it."""
-    learner = Learner(toy(ema=0.9), PairSizes(9, 9), device=torch.device("cpu"), precision="fp32")
-    step(learner)
-    tensors, values = learner.capture()
-    return learner, ({name: tensor.clone() for name, tensor in tensors.items()}, values)
+def begun(toy: Callable[..., TrainConfig]) -> Begun:
+    return Begun(toy(ema=0.9))
 
 
 def step(learner: Learner) -> None:
@@ -209,9 +211,9 @@ REST = {"best": {"epoch": 1, "step": 1, "value": 0.5, "loss": 2}, "bad_epochs": 
 @given(place=st.integers(0, 999), new=JSON, which=st.integers(0, 999),
        change=st.sampled_from(["none", "gone", "shape", "type", "nan"]))  # fmt: skip
 def test_a_state_with_any_value_anywhere_is_one_to_go_on_from_or_refused(
-    begun: tuple[Learner, Captured], place: int, new: Any, which: int, change: str
+    begun: Begun, place: int, new: Any, which: int, change: str
 ) -> None:
-    learner, (tensors, values) = begun
+    learner, tensors, values = begun.learner, begun.tensors, begun.values
     state = json.loads(json.dumps({**values, **REST}))
     ways = [way for way in places(state) if way]  # another value than a mapping is refused as the file is read
     changed = {name: tensor.clone() for name, tensor in tensors.items()}

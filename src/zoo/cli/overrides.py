@@ -270,7 +270,7 @@ def resumed(name: str, typed: dict[str, str]) -> TrainConfig:
         raise ConfigError(
             "`resume=PATH` goes on in PATH; leave out `run_dir`, or copy the run there and resume the copy"
         )
-    path = Path(name) if (Path(name) / "config.yaml").is_file() else run_path(name)
+    path = Path(name) if os.path.isfile(Path(name) / "config.yaml") else run_path(name)
     data = to_dict(RunDirectory(path).read_config())
     for group in ALL_GROUPS:
         if group in typed:

@@ -80,14 +80,14 @@ def parted(words: list[str]) -> tuple[list[str], str]:
     if not runs or _names_run(last):
         runs, last = words, "-"
     for name in runs:
-        if name == "-" or (Path(name).is_file() and not _names_run(name) and len(runs) > 1):
+        if name == "-" or (os.path.isfile(name) and not _names_run(name) and len(runs) > 1):
             raise ConfigError(f"{name} is no run's directory, but stands among them; runs come first, then one FILE")
     return runs, last
 
 
 def _names_run(word: str) -> bool:
-    if Path(word).exists():
-        return Path(word).is_dir() or word.endswith(".safetensors")
+    if os.path.exists(word):
+        return os.path.isdir(word) or word.endswith(".safetensors")
     return word == "last" or word.endswith(".safetensors") or word in list_pretrained()
 
 

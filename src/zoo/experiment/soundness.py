@@ -11,6 +11,9 @@ from torch import Tensor
 from zoo.checkpoint import Checkpoint
 from zoo.errors import CheckpointError
 
+OF_THE_DEVICE = ("fused",)
+"""Switches of an optimizer that follow from the device, which may be another one now: torch takes any truth of them."""
+
 
 def check_sound(saved: Checkpoint, own: tuple[dict[str, Tensor], dict[str, Any]], optimizer: torch.optim.Optimizer, *,
                 kept: set[str], source: str) -> None:  # fmt: skip
@@ -41,11 +44,15 @@ def check_sound(saved: Checkpoint, own: tuple[dict[str, Tensor], dict[str, Any]]
 def alike(saved: Any, own: Any) -> bool:
     """Whether a JSON value has the form of `own`: its keys, its lengths, its types; counts are not negative."""
     if isinstance(own, dict):
-        return isinstance(saved, dict) and saved.keys() == own.keys() and all(alike(saved[k], own[k]) for k in own)
+        return (
+            isinstance(saved, dict)
+            and saved.keys() == own.keys()
+            and all(key in OF_THE_DEVICE or alike(saved[key], own[key]) for key in own)
+        )
     if isinstance(own, list | tuple):
         return isinstance(saved, list) and len(saved) == len(own) and all(map(alike, saved, own))
     if own is None or isinstance(own, bool):
-        return saved is None or isinstance(saved, bool)
+        return saved is own  # switches of an optimizer follow from the config
     if isinstance(own, str):
         return isinstance(saved, str)
     if isinstance(own, int):
