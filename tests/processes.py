@@ -79,8 +79,9 @@ def words(changes: dict[str, str]) -> list[str]:
 
 
 def start(here: Path, *command: str | Path, out: int = subprocess.PIPE) -> "subprocess.Popen[str]":
-    """Start a command in a directory, on one thread."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "error::ResourceWarning"}
+    """Start a command in a directory, on one thread, with little room for what oneDNN keeps of each new shape."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "error::ResourceWarning",
+                   "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128"}  # fmt: skip
     return subprocess.Popen([str(word) for word in command], cwd=here, env=environment, text=True,
                             stdout=out, stderr=subprocess.PIPE)  # fmt: skip
 
