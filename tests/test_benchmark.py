@@ -102,7 +102,7 @@ def test_the_verb_prints_lines_or_json(capsys: pytest.CaptureFixture[str]) -> No
     [
         (["modle=transformer"], "did you mean 'model'"),
         (["somewhere", "epochs=3"], "a run has its own options; leave out epochs=3"),
-        (["--repeats", "0"], "`--repeats` must be at least 1, but is 0"),
+        (["--repeats", "0"], "`--repeats` must be at least 1 and at most 1000, but is 0"),
         (["dataset=torchtext", "model=classifier", "dataset.train=x"], "`dataset=torchtext` has iterators of its own"),
     ],
 )
