@@ -8,6 +8,7 @@ Writes `src/zoo/pretrained/NAME/` and `index.json` there. Scores are those of th
 import argparse
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -22,13 +23,19 @@ MOST = 6_000_000
 """Bytes that a model may take."""
 
 
-def ship(source: RunDirectory, target: RunDirectory) -> int:
-    """Copy what predicting needs of a run, its weights in half precision; return how many weights there are."""
+def ship(source: RunDirectory, target: RunDirectory, *, lowercase: Sequence[str] = ()) -> int:
+    """Copy what predicting needs of a run, its weights in half precision; return how many weights there are.
+
+    `lowercase` names the sides whose texts are lower-cased, for data that hold no capitals and users who write some.
+    """
     shutil.rmtree(target.path, ignore_errors=True)
     target.create()
     save_config(replace(load_config(source.config), run_dir=None, resume=False), target.config)
     for file in source.vocabulary.iterdir():
         shutil.copyfile(file, target.vocabulary / file.name)
+    for side in lowercase:
+        file = target.vocabulary / f"{side}.json"
+        file.write_text(json.dumps({**json.loads(file.read_text("utf-8")), "lowercase": True}), "utf-8")
     weights = load_checkpoint(source.best).part("model")
     halves = {f"model.{name}": weight.to(torch.float16) for name, weight in weights.items()}
     save_checkpoint(target.best, halves, {})
@@ -44,9 +51,10 @@ def main() -> None:
     parser.add_argument("name", metavar="NAME")
     parser.add_argument("--summary", required=True)
     parser.add_argument("--licence", required=True, help="of the data")
+    parser.add_argument("--lowercase", nargs="*", default=[], metavar="SIDE", help="sides to lower-case: src, text")
     options = parser.parse_args()
     target = RunDirectory(HOME / options.name)
-    parameters = ship(RunDirectory(run_path(options.run)), target)
+    parameters = ship(RunDirectory(run_path(options.run)), target, lowercase=options.lowercase)
     files = sorted(file for file in target.path.rglob("*") if file.is_file())
     size = sum(file.stat().st_size for file in files)
     if size > MOST:

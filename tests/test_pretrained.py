@@ -79,6 +79,12 @@ def test_a_model_that_is_too_large_is_not_shipped(shipped: Path, monkeypatch: py
         ship.main()
 
 
+def test_g2p_en_reads_capitals() -> None:
+    model = open_run("g2p-en")
+    assert model.predict(["Zebra"])[0].text == model.predict(["zebra"])[0].text == "Z EH B R AH"
+    assert model.warnings() == []
+
+
 @pytest.mark.parametrize("name", list_pretrained())
 def test_each_installed_model_is_whole_small_and_described(name: str) -> None:
     model = list_pretrained()[name]
