@@ -1,5 +1,6 @@
 """What the tests share: one thread, no pictures of a display, and a training small enough for a second."""
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from zoo.config import (
 )
 
 torch.set_num_threads(1)
+logging.raiseExceptions = False  # handlers of an earlier test in this process may hold its closed streams
 
 
 @pytest.fixture
