@@ -1,7 +1,7 @@
 """What the tests share: one thread, no pictures of a display, and a training small enough for a second."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,15 @@ from zoo.config import (
 )
 
 torch.set_num_threads(1)
-logging.raiseExceptions = False  # handlers of an earlier test in this process may hold its closed streams
+
+
+@pytest.fixture(autouse=True)
+def own_logging() -> Iterator[None]:
+    """Take back what Hydra's --info leaves in the root logger: everything is logged, to the streams of one test."""
+    yield
+    for handler in [handler for handler in logging.root.handlers if type(handler) is logging.StreamHandler]:
+        logging.root.removeHandler(handler)
+    logging.root.setLevel(logging.WARNING)
 
 
 @pytest.fixture

@@ -178,7 +178,7 @@ def understand(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     if verb[0] in LISTINGS:
         assert cli.run(verb) == 0
         return
-    monkeypatch.setattr(runs, "_open", lambda options: (_ for _ in ()).throw(Opened))
+    monkeypatch.setattr(runs, "open_runs", lambda options: (_ for _ in ()).throw(Opened))
     monkeypatch.setattr(runs, "_has_file", lambda name: None)
     monkeypatch.setattr("zoo.cli.overrides.resumed", lambda name, typed: None)
     for opening in ("zoo.average.average", "zoo.compare.row_of"):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from zoo.checkpoint import load_checkpoint, save_checkpoint
-from zoo.config import load_config, save_config
+from zoo.config import save_config
 from zoo.errors import CheckpointError, ConfigError, StorageError
 from zoo.experiment.directory import RunDirectory, run_path
 from zoo.storage import list_checkpoints
@@ -41,7 +41,7 @@ def average(name: str | Path, *, last: int = 0, out: str | Path | None = None) -
     _copy_vocabulary(run, made)
     named = {f"model.{key}": tensor for key, tensor in weights.items()}
     save_checkpoint(made.best, named, {"averaged": {"run": str(run.path), "steps": steps}})
-    save_config(replace(load_config(run.config), run_dir=str(made.path)), made.config)
+    save_config(replace(run.read_config(), run_dir=str(made.path)), made.config)
     return Averaged(str(made.path), str(run.path), steps)
 
 

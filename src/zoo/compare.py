@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from zoo.bootstrap import Difference, differences
-from zoo.config import TrainConfig, load_config, metrics_of
+from zoo.config import TrainConfig, metrics_of
 from zoo.errors import DataError
 from zoo.evaluation import Outcome
 from zoo.experiment import Run
@@ -19,7 +19,7 @@ LEVEL = 0.05
 def row_of(name: str) -> dict[str, Any]:
     """Return what a run is and what its `results.json` says of the task's main metric; None for what it lacks."""
     run = RunDirectory(run_path(name))
-    config = load_config(run.config)
+    config = run.read_config()
     results = run.read_results() if run.finished else {}
     part = "test" if "test" in results else "valid"
     metric = main_metric(config)

@@ -53,10 +53,11 @@ def output_loss(
         dtype = torch.get_autocast_dtype(hidden.device.type)
     bias = output.bias if output.bias is not None else output.weight.new_zeros(output.out_features)
     targets = targets.flatten()
+    tensors = [hidden.flatten(0, -2).to(dtype), output.weight.to(dtype), bias.to(dtype)]
+    if not torch.is_grad_enabled():
+        tensors = [tensor.detach() for tensor in tensors]  # tells `_OutputLoss` that no gradient is wanted
     with torch.autocast(hidden.device.type, enabled=False):
-        total, right = _OutputLoss.apply(  # type: ignore[no-untyped-call]
-            hidden.flatten(0, -2).to(dtype), output.weight.to(dtype), bias.to(dtype), targets, label_smoothing
-        )
+        total, right = _OutputLoss.apply(*tensors, targets, label_smoothing)  # type: ignore[no-untyped-call]
     return total, (targets >= 0).sum(), right
 
 
@@ -90,16 +91,17 @@ class _OutputLoss(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         exact = torch.promote_types(hidden.dtype, torch.float32)
         total, right = hidden.new_zeros((), dtype=exact), targets.new_zeros(())
+        wanted = any(ctx.needs_input_grad)
         to_hidden = torch.empty_like(hidden)
         to_weight, to_bias = torch.zeros_like(weight, dtype=exact), torch.zeros_like(bias, dtype=exact)
         buffer = hidden.new_empty(min(ROWS, len(hidden)), len(weight))
         for rows in _blocks(len(hidden), ROWS):
             inputs = hidden[rows]
             logits = torch.addmm(bias, inputs, weight.t(), out=buffer[: len(inputs)])
-            loss, correct = _to_gradient(logits, targets[rows], label_smoothing)
+            loss, correct = _sum(logits, targets[rows], label_smoothing, gradient=wanted)
             total += loss
             right += correct
-            if any(ctx.needs_input_grad):
+            if wanted:
                 torch.mm(logits, weight, out=to_hidden[rows])
                 to_weight += logits.t() @ inputs
                 to_bias += logits.sum(0)
@@ -113,8 +115,11 @@ class _OutputLoss(torch.autograd.Function):
         return *(part * gradient.to(part.dtype) for part in ctx.saved_tensors), None, None
 
 
-def _to_gradient(logits: Tensor, targets: Tensor, label_smoothing: float) -> tuple[Tensor, Tensor]:
-    """Turn logits (rows, classes) in place into the gradient of their summed loss; return loss and right targets."""
+def _sum(logits: Tensor, targets: Tensor, label_smoothing: float, *, gradient: bool) -> tuple[Tensor, Tensor]:
+    """Return the summed loss of logits (rows, classes) and how many targets are right.
+
+    With `gradient` the logits are overwritten with the gradient of the loss.
+    """
     total = logits.new_zeros((), dtype=torch.promote_types(logits.dtype, torch.float32))
     right = targets.new_zeros(())
     for rows in _blocks(len(logits), max(1, BLOCK // logits.size(1))):
@@ -126,9 +131,10 @@ def _to_gradient(logits: Tensor, targets: Tensor, label_smoothing: float) -> tup
         if label_smoothing:
             loss -= label_smoothing * values.mean(-1, keepdim=True)
         total += loss[counts].sum()
-        values.sub_(norm).exp_().sub_(label_smoothing / logits.size(1))  # softmax less the smoothed target
-        values.scatter_add_(1, place, values.new_full(place.shape, label_smoothing - 1))
-        logits[rows] = values.mul_(counts[:, None])
+        if gradient:
+            values.sub_(norm).exp_().sub_(label_smoothing / logits.size(1))  # softmax less the smoothed target
+            values.scatter_add_(1, place, values.new_full(place.shape, label_smoothing - 1))
+            logits[rows] = values.mul_(counts[:, None])
     return total, right
 
 

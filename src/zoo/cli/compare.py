@@ -35,7 +35,7 @@ def compare(arguments: list[str]) -> int:
 def _compare_two(options: argparse.Namespace) -> dict[str, Any]:
     if not options.bootstrap:
         raise ConfigError("`--bootstrap` must be at least 1 where two runs are compared, but is 0")
-    committee = opening._open(options)
+    committee = opening.open_runs(options)
     from zoo.compare import paired, row_with, verdict
 
     part = options.split or last_part(committee.config.dataset)

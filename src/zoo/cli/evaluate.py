@@ -22,7 +22,7 @@ def evaluate(arguments: list[str]) -> int:
         "--details", action="store_true", help="add figures by length and by label, and the ten worst errors"
     )
     options = scoring_options(parser, arguments)
-    model = opening._open(options)
+    model = opening.open_runs(options)
     part = options.split or last_part(model.config.dataset)
     asked = {"files": options.data, "beam": options.beam}
     singles = outcomes_of(options.runs, model, part, asked)

@@ -30,7 +30,7 @@ def positive(value: int | None, flag: str) -> None:
         raise ConfigError(f"`{flag}` must be at least 1 and at most {MOST}, but is {value}")
 
 
-def _open(options: argparse.Namespace) -> Any:
+def open_runs(options: argparse.Namespace) -> Any:
     """Open the run, or several to answer together."""
     from zoo.experiment import load
 
@@ -59,7 +59,7 @@ def predict(arguments: list[str]) -> int:
     _has_file(options.file)
     if options.attention is not None:
         _is_drawable(Path(options.attention), options.runs)
-    run = _open(options)
+    run = open_runs(options)
     write = as_json if options.format == "jsonl" else as_text
     drawn = options.attention is None
     for lines in chunks(options.file):

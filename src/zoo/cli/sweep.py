@@ -7,13 +7,16 @@ import os
 import re
 from collections.abc import Collection, Sequence
 from contextlib import ExitStack
+from copy import deepcopy
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from zoo.cli.streams import complain, say
-from zoo.config import TrainConfig, load_config, metrics_of, to_dict
+from zoo.cli.tables import columns
+from zoo.config import TrainConfig, load_config, monitor_of, to_dict
 from zoo.errors import BusyError, ConfigError
+from zoo.experiment.directory import make_absolute
 from zoo.storage import alone, write_durably
 
 SWEEPS = Path("runs", "multirun")
@@ -136,18 +139,15 @@ def earlier_results(config: TrainConfig) -> dict[str, Any] | None:
 
 def _comparable(config: TrainConfig) -> dict[str, Any]:
     """Return the options that make a run what it is, the paths of its data absolute."""
-    options: dict[str, Any] = {**to_dict(config), "run_dir": None, "resume": None}
-    data = dict(options["dataset"])
-    for part in {"train", "valid", "test"} & data.keys():
-        paths = data[part] if isinstance(data[part], list) else [data[part]]
-        data[part] = [path and os.path.abspath(path) for path in paths]
-    return {**options, "dataset": data}
+    config = deepcopy(config)
+    make_absolute(config)
+    return {**to_dict(config), "run_dir": None, "resume": None}
 
 
 def row_of(title: str, config: TrainConfig, results: Any) -> Row:
     """Return the row of a job that finished."""
     found = results if isinstance(results, dict) else {}
-    metric = metrics_of(config)[-1] if config.monitor == "auto" else config.monitor.removeprefix("valid_")
+    metric = monitor_of(config)
     valid, test = (found.get(part, {}).get(metric) for part in ("valid", "test"))
     status = "finished before" if found.get("already_finished") else "finished"
     return Row(title, status, 0, metric, valid, test, found.get("run_dir", ""), "")
@@ -161,10 +161,9 @@ def failed_row(title: str, config: TrainConfig | None, code: int, error: Excepti
 
 def table(rows: Sequence[Row]) -> str:
     """Write the rows in columns: job, overrides, result, directory."""
-    cells = [("job", "overrides", "result", "directory")]
-    cells += [(str(number), row.overrides, _result(row), row.run_dir) for number, row in enumerate(rows, 1)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in cells)
+    cells = [["job", "overrides", "result", "directory"]]
+    cells += [[str(number), row.overrides, _result(row), row.run_dir] for number, row in enumerate(rows, 1)]
+    return "\n".join(columns(cells))
 
 
 def _result(row: Row) -> str:

@@ -3,7 +3,7 @@
 Reading needs neither torch nor Hydra, so that help, listing and wrong options answer at once.
 """
 
-from zoo.config.checks import bleu_of, check, check_header, metrics_of, task_of, task_of_model
+from zoo.config.checks import bleu_of, check, check_header, metrics_of, monitor_of, task_of, task_of_model
 from zoo.config.datasets import (
     DATASETS,
     Bleu,
@@ -114,6 +114,7 @@ __all__ = [
     "load_config",
     "metrics_of",
     "model_config",
+    "monitor_of",
     "save_config",
     "task_of",
     "task_of_model",

@@ -63,6 +63,11 @@ def metrics_of(config: TrainConfig) -> tuple[str, ...]:
     return (*rates, "chrf", "bleu") if bleu_of(config) else rates
 
 
+def monitor_of(config: TrainConfig) -> str:
+    """Return the metric that picks the best epoch."""
+    return metrics_of(config)[-1] if config.monitor == "auto" else config.monitor.removeprefix("valid_")
+
+
 def check(config: TrainConfig) -> None:
     """Raise ConfigError where a value is out of range or two choices do not fit together."""
     for prefix, part in [("", config), *((f"{group}.", getattr(config, group)) for group in GROUPS)]:

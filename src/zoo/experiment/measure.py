@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import nn
 
-from zoo.config import Direction, TrainConfig, metrics_of
+from zoo.config import Direction, TrainConfig, monitor_of
 from zoo.data import Data
 from zoo.data.corpus import TextCorpus
 from zoo.evaluation import Setting, evaluate, judge_labels, judge_outputs
@@ -63,5 +63,5 @@ def named_figures(result: EpochResult, measured: dict[str, float]) -> dict[str, 
 
 def monitored(config: TrainConfig) -> tuple[str, str]:
     """Return the metric that picks the best epoch, and what is good of it: min or max."""
-    name = metrics_of(config)[-1] if config.monitor == "auto" else config.monitor.removeprefix("valid_")
+    name = monitor_of(config)
     return name, BETTER[name] if config.direction == Direction.auto else str(config.direction)
