@@ -156,6 +156,6 @@ def test_kills_at_random_moments_lose_nothing(tmp_path: Path, plain: Path, kills
     for number in range(1, kills + 1):
         kill_at_random(tmp_path, generator)
         if number == kills or (tmp_path / "run" / "results.json").exists():
-            trained(train(tmp_path, resume="true"))
+            trained(train(tmp_path, resume="true", save_every="1"))
             same(tmp_path, plain)
             shutil.rmtree(tmp_path / "run")

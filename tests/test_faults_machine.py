@@ -236,6 +236,7 @@ def test_five_hundred_runs_in_one_process_leave_memory_files_and_threads_flat(tm
             found.append(usage(process.pid))
     assert process.wait() == 0
     assert len(found) == 500
-    early, late = (list(map(max, zip(*part, strict=True))) for part in (found[50:150], found[-100:]))
-    assert late[1:] == early[1:], "open files, threads"
-    assert late[0] <= 1.1 * early[0], "memory"
+    early, late = (list(zip(*part, strict=True)) for part in (found[50:150], found[-100:]))
+    for few, many in zip(late[1:], early[1:], strict=True):  # a moment may fall within a run, which holds some itself
+        assert min(few) <= max(many), "open files, threads"
+    assert max(late[0]) <= 1.1 * max(early[0]), "memory"
