@@ -78,6 +78,16 @@ def test_sigterm_saves_within_the_step_and_no_example_is_repeated_or_skipped(
     assert (tmp_path / "rows.txt").read_text() == (plain / "rows.txt").read_text()
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="a system without SIGHUP")
+def test_a_closed_terminal_saves_within_the_step_unless_nohup_is_to_outlive_it(tmp_path: Path, plain: Path) -> None:
+    hangup = f"signal={signal.SIGHUP:d}=3"
+    ended = train_with(tmp_path, hangup)
+    assert ended.code == 129
+    assert "stopped, saved at step 3; continue with: zoo-train resume=run\n" in ended.err
+    trained(wait(start(tmp_path, "nohup", sys.executable, FAULTY, hangup, "--", *words({"resume": "true"}))))
+    same(tmp_path, plain)
+
+
 def test_all_that_a_run_has_is_restored_after_stops_and_kills(tmp_path: Path, rich: Path) -> None:
     told = outcome(rich / "run")
     assert told["state"]["bad_epochs"] == 2, "it did not stop early"

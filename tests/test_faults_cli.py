@@ -19,11 +19,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import zoo.cli.train
+from zoo.cli.exits import guarded
 from zoo.cli.overrides import config_of, parse
 from zoo.cli.sweep import job_name
 from zoo.config import TrainConfig
 from zoo.errors import ConfigError, DivergenceError
 from zoo.experiment.directory import alone
+from zoo.experiment.signals import ENDING
 
 Refusal = Callable[..., str]
 
@@ -163,6 +165,62 @@ def test_no_secret_of_the_environment_is_in_a_file_of_a_run_or_a_sweep(tmp_path:
     assert {"config.yaml", "train.log", "sweep.csv", "sweep.json", "multirun.yaml"} <= {path.name for path in found}
     assert not [path for path, content in found.items() if secret.encode() in content]
     assert secret not in done.stdout + done.stderr
+
+
+# ---- signals
+
+
+def signalled(number: int, lost: type[Exception] | None) -> int:
+    """Run a command that a signal reaches amid a library, which turns it into another error or swallows it."""
+
+    def command() -> int:
+        try:
+            os.kill(os.getpid(), number)
+        except BaseException as error:
+            if lost is not None:
+                raise lost("'NoneType' object has no attribute 'x'") from error
+        return 0
+
+    try:
+        return guarded(command)
+    except SystemExit as error:
+        return int(str(error.code))
+
+
+@pytest.mark.parametrize("lost", [None, AttributeError, ConfigError])
+def test_a_signal_that_a_library_swallows_or_turns_into_an_error_ends_the_command_all_the_same(
+    lost: type[Exception] | None, capfd: pytest.CaptureFixture[str]
+) -> None:
+    before = [signal.getsignal(number) for number in ENDING]
+    assert signalled(signal.SIGTERM, lost) == 143
+    assert capfd.readouterr().err == ""
+    assert signalled(signal.SIGINT, lost) == 130
+    assert capfd.readouterr().err == "interrupted\n"
+    assert [signal.getsignal(number) for number in ENDING] == before
+
+
+def test_a_training_does_not_begin_after_a_signal_that_was_swallowed(here: Path) -> None:
+    def command() -> int:
+        with suppress(BaseException):
+            os.kill(os.getpid(), signal.SIGINT)
+        return inside("train", *TOY, "run_dir=run")
+
+    assert guarded(command) == 130
+    assert list(here.iterdir()) == []
+
+
+def test_a_signal_that_comes_as_an_error_stops_a_sweep(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def train(config: TrainConfig) -> None:
+        with suppress(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+        raise AttributeError("'NoneType' object has no attribute 'x'")
+
+    monkeypatch.setattr(zoo.cli.train, "_train_one", train)
+    assert inside("train", "-m", *TOY, "seed=1,2", "hydra.sweep.dir=s") == 130
+    assert "stopped in job 1; the same command goes on with the sweep in s\n" in capfd.readouterr().err
+    assert not (here / "s" / "sweep.csv").exists()
 
 
 # ---- sweeps

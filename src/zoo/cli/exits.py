@@ -2,14 +2,13 @@
 
 import errno
 import os
-import signal
 import sys
-import threading
 import traceback
 from collections.abc import Callable
 
 from zoo.cli.streams import complain, prepare, silence
 from zoo.errors import MemoryLimitError, StorageError, ZooError, is_out_of_memory
+from zoo.experiment.signals import Interruption
 
 STORAGE = (
     errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.ENAMETOOLONG, errno.EISDIR,
@@ -21,9 +20,9 @@ STORAGE = (
 def guarded(command: Callable[[], int]) -> int:
     """Run a command and return its exit code, whatever happens in it."""
     prepare()
-    _end_on_sigterm()
     try:
-        code = command()
+        with Interruption().watching():
+            code = command()
         sys.stdout.flush()
         return code
     except BrokenPipeError:
@@ -60,11 +59,3 @@ def as_zoo_error(error: Exception) -> ZooError | None:
         where = error.filename or "standard output or a file"
         return StorageError(f"{where}: {error.strerror}; free space or choose another place")
     return None
-
-
-def _end_on_sigterm() -> None:
-    def end(number: int, frame: object) -> None:
-        raise SystemExit(143)
-
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, end)

@@ -19,9 +19,10 @@ from omegaconf.errors import OmegaConfBaseException
 from zoo.cli.exits import report
 from zoo.cli.overrides import SECRET
 from zoo.cli.streams import complain
-from zoo.cli.sweep import Sweep, failed_row, row_of, with_directory
+from zoo.cli.sweep import Row, Sweep, failed_row, row_of, with_directory
 from zoo.config import GROUPS, TrainConfig, check
 from zoo.errors import ConfigError
+from zoo.experiment.signals import obey
 
 ENVIRONMENT = re.compile(r"oc\.env:\s*['\"]?(\w+)")
 
@@ -92,18 +93,23 @@ class Jobs:
         sweep = self.sweep = self.sweep or Sweep(Path(HydraConfig.get().sweep.dir), self.arguments)
         words = [word.replace("'", "") for word in HydraConfig.get().overrides.task]
         words = [word for word in words if word.partition("=")[0] in self.swept] or words
-        title = " ".join(words)
-        complain(f"[{len(sweep.rows) + 1}] {title}")
-        config = None
+        complain(f"[{len(sweep.rows) + 1}] {' '.join(words)}")
         try:
-            config = to_config(composed)
-            sweep.add(row_of(title, config, sweep.settle(config, words) or self.train(config)))
-        except Exception as error:
-            sweep.add(failed_row(title, config, report(error), error))
+            sweep.add(self._row(sweep, composed, words))
         except (KeyboardInterrupt, SystemExit):
             sweep.release()
             complain(f"stopped in job {len(sweep.rows) + 1}; the same command goes on with the sweep in {sweep.path}")
             raise
+
+    def _row(self, sweep: Sweep, composed: Any, words: list[str]) -> Row:
+        """Train a job of a sweep; return what came of it."""
+        title, config = " ".join(words), None
+        try:
+            config = to_config(composed)
+            return row_of(title, config, sweep.settle(config, words) or self.train(config))
+        except Exception as error:
+            obey()  # what a signal raised may come as another error
+            return failed_row(title, config, report(error), error)
 
     def finish(self) -> int:
         """Raise what a single run raised, or print a multirun's table; return the exit code."""

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
+from zoo.experiment.signals import obey
+
 if TYPE_CHECKING:
     from zoo.experiment.begin import train
     from zoo.experiment.committee import Committee, load
@@ -18,4 +20,6 @@ def __getattr__(name: str) -> Any:
 
     if name not in __all__:
         raise AttributeError(f"module 'zoo.experiment' has no attribute {name!r}")
-    return getattr(import_module(f"zoo.experiment.{_HOMES.get(name, 'run')}"), name)
+    found = getattr(import_module(f"zoo.experiment.{_HOMES.get(name, 'run')}"), name)
+    obey()  # the parts of torch catch what a signal raises while they are imported
+    return found

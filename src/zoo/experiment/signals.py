@@ -10,10 +10,12 @@ from types import FrameType
 
 GRACE = 0.7
 """Seconds that a run may take to end after the second signal."""
+ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+"""The signals that ask a process to end; the last one where a terminal is closed."""
 
 
 class Interruption:
-    """Lets SIGINT and SIGTERM end a run after a step and a save; the second one ends it at once.
+    """Lets a signal end a run after a step and a save; the second one ends it at once.
 
     `wait` is True while a step may be under way: a signal is noted then, and `obey` acts on it once all is saved. At
     other times nothing of worth is under way, and a signal ends the run where it stands.
@@ -25,16 +27,24 @@ class Interruption:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Handle the two signals until the end of the block; obey what was noted there if nothing else ended it."""
-        try:
-            before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
-        except ValueError:  # signals belong to the main thread
+        """Handle the signals until the end of the block, and obey one that came before or in it.
+
+        A library may swallow what a signal raises amid it, or turn it into an error of its own; neither counts.
+        """
+        obey()
+        if threading.current_thread() is not threading.main_thread():  # signals belong to that one
             yield
             return
+        before = {number: signal.signal(number, self._note) for number in ENDING if not _is_ignored_hangup(number)}
+        _watching.append(self)
         try:
             with _ending_at_the_second():
                 yield
+        except Exception:
+            self.obey()
+            raise
         finally:
+            _watching.remove(self)
             for number, handler in before.items():
                 signal.signal(number, handler)
         self.obey()
@@ -45,9 +55,25 @@ class Interruption:
             _end(self.noted)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.noted or not self.wait:
-            _end(number)
+        waits = self.wait and not self.noted
         self.noted = number
+        if not waits:
+            _end(number)
+
+
+_watching: list[Interruption] = []
+"""Who handles signals now, the innermost last."""
+
+
+def obey() -> None:
+    """End the process if a signal asked for that, though the exception was lost on its way."""
+    for interruption in _watching:
+        interruption.obey()
+
+
+def _is_ignored_hangup(number: int) -> bool:
+    """Whether it is the hangup that `nohup` lets a process outlive."""
+    return number not in (signal.SIGINT, signal.SIGTERM) and signal.getsignal(number) == signal.SIG_IGN
 
 
 def _end(number: int) -> None:
@@ -87,6 +113,6 @@ def _count(ours: socket.socket) -> None:
         if not received:
             return
         last = received[0]
-        asked += last in (signal.SIGINT, signal.SIGTERM)
+        asked += last in ENDING
         if asked == 2:
             ours.settimeout(GRACE)
