@@ -56,15 +56,19 @@ WRONG = [
     (["model=transformr"], "did you mean 'transformer'?"),
     (["optimizer.betas=[0.9,x]"], "`optimizer.betas[1]` must be a number, but is 'x'"),
     (["optimizer.betas=[0.9"], "must be a list, as in optimizer.betas=[a,b]"),
+    (["scheduler=cosin"], "did you mean 'warmup_cosine'?"),
+    (["optimizer=adam,sgd"], "for a training with each write -m optimizer=adam,sgd"),
+    (["-m", "model=[seq2seq,transformer]"], "write -m model=seq2seq,transformer"),
+    (["-m", "seed=1,2", "hydra.sweep.dir="], "`hydra.sweep.dir` is empty; name a directory, or leave it out"),
     (["dropuot=0.1"], "did you mean 'model.dropout'?"),
     (["model.lr=1"], "did you mean 'optimizer.lr'?"),
     (["model.ema=0.9"], "did you mean 'ema'?"),
     (["ema=true"], "`ema` must be a number, but is 'true'"),
     (["epochs=[1,2]"], "for each write -m epochs=1,2"),
     (["model.kernel_sizes=[1,2.5]", "model=classifier"], "`model.kernel_sizes[1]` must be a whole number"),
-    (["epochs=99999999999999999999"], "`epochs` must be at least 1, but is 99999999999999999999"),
-    (["model.d_model=99999999999999999999"], "`model.d_model` must be at least 1, but is"),
-    (["batch_tokens=1e30"], "`batch_tokens` must be at least 1, but is 1"),
+    (["epochs=99999999999999999999"], "`epochs` must be at most 9223372036854775807, but is 99999999999999999999"),
+    (["model.d_model=99999999999999999999"], "`model.d_model` must be at most 9223372036854775807, but is"),
+    (["batch_tokens=1e30"], "`batch_tokens` must be at most 9223372036854775807, but is 1"),
     (["monitor=blue"], "unknown metric 'blue'"),
     (["precision=fp16", "device=cpu"], "precision=fp16 needs a GPU"),
     (["beam=99999"], "`beam` must be at least 1 and at most 1000"),
@@ -119,6 +123,13 @@ def test_the_real_command_answers_like_this(tmp_path: Path) -> None:
         assert done.returncode == 2
         assert "device=cpu" in one_error(done.stderr)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_without_a_name_is_not_the_present_directory(here: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (here / "config.yaml").touch()
+    for words in (("evaluate", ""), ("predict", "", "-"), ("compare", "")):
+        assert inside(*words) == 4
+        assert one_error(capfd.readouterr().err).startswith("the name of a run is empty; name its directory")
 
 
 def test_names_that_no_file_can_have_are_storage_or_data_errors(here: Path, capfd: pytest.CaptureFixture[str]) -> None:

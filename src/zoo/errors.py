@@ -67,6 +67,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 def unknown(kind: str, name: str, choices: Iterable[str]) -> str:
     """Say that `name` is no `kind`, with the nearest choice and the list of all."""
     choices = list(choices)
-    near = get_close_matches(name, choices, n=1, cutoff=0.6)
+    parts = [choice for choice in choices if len(name) > 2 and name in choice]  # `cosine` of `warmup_cosine`
+    near = get_close_matches(name, choices, n=1, cutoff=0.6) or parts
     hint = f"; did you mean '{near[0]}'?" if near else ""
     return f"unknown {kind} '{name}'{hint} (choices: {', '.join(choices)})"

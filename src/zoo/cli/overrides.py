@@ -210,6 +210,8 @@ def for_hydra(override: Override, chosen: dict[str, str | None]) -> str:
     """Write an override as Hydra reads it, with every value checked against its option's type."""
     key = override.key
     if key == "hydra.sweep.dir" and not override.raw:
+        if not _unquote(override.texts[0].strip()):
+            raise ConfigError(f"`{key}` is empty; name a directory, or leave it out")
         return f"{key}={write_value(os.path.expanduser(_unquote(override.texts[0])))}"
     if key in ALL_GROUPS or _is_hydras(key):
         return f"{key}={','.join(override.texts)}"
@@ -237,8 +239,16 @@ def choices(typed: dict[str, str]) -> dict[str, str | None]:
             name = _unquote(typed[group].strip())
             groups[group] = None if name == "null" and group in FREE_GROUPS else name
             if groups[group] is not None:
+                _refuse_several(group, name)
                 read(group, name)
     return select(groups)
+
+
+def _refuse_several(group: str, name: str) -> None:
+    several = split(name.strip("[]() "))
+    if len(several) > 1 and set(several) <= set(names(group)):
+        text = ",".join(several)
+        raise ConfigError(f"`{group}` is one choice, but is '{name}'; for a training with each write -m {group}={text}")
 
 
 def config_of(typed: dict[str, str]) -> TrainConfig:

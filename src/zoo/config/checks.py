@@ -99,7 +99,9 @@ def check_ranges(config: Any, prefix: str) -> None:
         if isinstance(value, bool) or not isinstance(value, int | float):
             continue
         words = [f"{key.replace('_', ' ')} {limits[key]}" for key in ("above", "at_least", "below", "at_most")
-                 if key in limits] or ["finite" if isinstance(value, float) else f"at most {LARGEST}"]  # fmt: skip
+                 if key in limits] or ["finite"]  # fmt: skip
+        if isinstance(value, int) and not {"below", "at_most"}.intersection(limits) and abs(value) > LARGEST:
+            words = [f"at most {LARGEST}"]
         inside = (
             math.isfinite(value)
             and value > limits.get("above", -math.inf)

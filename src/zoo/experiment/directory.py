@@ -168,6 +168,8 @@ def run_path(name: str) -> Path:
         if not usable:
             raise CheckpointError(f"{RUNS}/ holds no trained run; train one with zoo-train, or name its directory")
         return usable[0]
+    if not name:
+        raise CheckpointError("the name of a run is empty; name its directory, or `last`")
     path = Path(os.path.expanduser(name))  # os.path also answers for names that no file can have
     if os.path.isfile(path):
         path = path.parent.parent if path.parent.name == "checkpoints" else path.parent
