@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import re
+import shlex
 import shutil
 import struct
 import subprocess
@@ -21,7 +22,10 @@ import torch
 from commands import PATIENCE, TOY, environment, inside, one_error, train_labels, train_pairs, zoo
 
 from zoo.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
+from zoo.config import TrainConfig
 from zoo.errors import CheckpointError
+from zoo.experiment.words import ended_early, last_words, less_memory
+from zoo.training import LoopState
 
 Capture = pytest.CaptureFixture[str]
 FILES = ["config.yaml", "results.json", "vocabulary/coding.json", "vocabulary/src.json", "vocabulary/src.vocab.json",
@@ -236,7 +240,21 @@ def test_training_opens_no_port_and_connects_to_nothing(tmp_path: Path) -> None:
 
 def test_a_name_is_quoted_for_the_shell_where_a_line_is_to_be_typed(tmp_path: Path, capfd: Capture) -> None:
     assert train_labels(tmp_path, f"run_dir={tmp_path}/a b;touch c") == 0
-    assert f"tensorboard --logdir '{tmp_path}/a b;touch c' --host localhost" in capfd.readouterr().out
+    out, err = capfd.readouterr()
+    assert f"tensorboard --logdir '{tmp_path}/a b;touch c' --host localhost" in out
+    assert f"continue with: zoo-train 'resume={tmp_path}/a b;touch c' max_steps=0" in err
+
+
+def test_every_line_that_says_how_to_go_on_can_be_typed() -> None:
+    state, run = LoopState(), Path("a b;touch c")
+    lines = [
+        last_words(3, run),
+        ended_early("max_steps=3", 0, "loss", run),
+        less_memory(TrainConfig(), state, run),
+    ]
+    for line in lines:
+        command = shlex.split(line.partition("continue with: ")[2])
+        assert command[:2] == ["zoo-train", "resume=a b;touch c"]
 
 
 # ---- 40: safetensors

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import shlex
 from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from copy import deepcopy
@@ -114,7 +115,7 @@ class Sweep:
         failed = [row for row in self.rows if row.exit_code]
         if not failed:
             return 0
-        again = f"the same command with {DIRECTORY}={self.path} tries them again"
+        again = f"the same command with {shlex.quote(f'{DIRECTORY}={self.path}')} tries them again"
         complain(f"error: {len(failed)} of {len(self.rows)} jobs failed, see the table; {again}")
         return failed[0].exit_code
 

@@ -1,9 +1,15 @@
 """What a run says when it ends before its last epoch, and how to go on."""
 
+import shlex
 from pathlib import Path
 
 from zoo.config import TorchtextConfig, TrainConfig
 from zoo.training import LoopState
+
+
+def _to_resume(run: Path) -> str:
+    """Write the command that goes on with a run, so that a shell hands its name over as it is."""
+    return f"zoo-train {shlex.quote(f'resume={run}')}"
 
 
 def diverged(what: str, state: LoopState, lr: float) -> str:
@@ -16,7 +22,7 @@ def last_words(step: int, run: Path) -> str:
     """Say what a signal has left of a run whose newest checkpoint is that of `step`, 0 where there is none."""
     if not step:
         return "stopped before anything was saved"
-    return f"stopped, saved at step {step}; continue with: zoo-train resume={run}"
+    return f"stopped, saved at step {step}; continue with: {_to_resume(run)}"
 
 
 def limit(config: TrainConfig, state: LoopState) -> str:
@@ -30,7 +36,7 @@ def ended_early(limit: str, bad_epochs: int, monitor: str, run: Path) -> str:
     """Say that a limit has ended a run, or where that is empty, that it became no better."""
     if not limit:
         return f"stopped early: {bad_epochs} epochs without a better valid_{monitor}"
-    return f"stopped by {limit}; continue with: zoo-train resume={run} {limit.partition('=')[0]}=0"
+    return f"stopped by {limit}; continue with: {_to_resume(run)} {limit.partition('=')[0]}=0"
 
 
 def less_memory(config: TrainConfig, state: LoopState, run: Path | None) -> str:
@@ -45,4 +51,4 @@ def less_memory(config: TrainConfig, state: LoopState, run: Path | None) -> str:
     told = f"memory ran out after step {state.step}"
     if run is None:
         return f"{told}; start a new run with {change}, or with a smaller model"
-    return f"{told}; continue with: zoo-train resume={run} {change}"
+    return f"{told}; continue with: {_to_resume(run)} {change}"
