@@ -1,6 +1,7 @@
 """The command line: what it understands, what it answers, and with which exit code it ends."""
 
 import errno
+import gc
 import gzip
 import io
 import json
@@ -17,11 +18,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from hydra.core.utils import JobReturn
 from hypothesis import given
 from hypothesis import strategies as st
 
 import zoo.cli.train
-from zoo.cli import VERBS, run
+from zoo.cli import VERBS, hydra_app, run
 from zoo.cli.exits import guarded
 from zoo.cli.help import train_help
 from zoo.cli.overrides import parse, read_value, split, write_value
@@ -651,3 +653,15 @@ def test_flags_of_hydra_may_stand_among_overrides(
     assert "seed: 3" in shown
     assert "epochs: 5" in shown
     assert run(["train", "--info", "model=seq2seq"]) == 0
+
+
+def test_a_sweep_keeps_no_configuration_of_a_job_that_has_ended(here: Path) -> None:
+    held = []
+
+    def train(config: TrainConfig) -> dict[str, Any]:
+        jobs = [thing for thing in gc.get_objects() if type(thing) is JobReturn]
+        held.append([job for job in jobs if job.cfg is not None])
+        return {}
+
+    assert hydra_app.run(["-m", "seed=1,2,3"], train, swept=["seed"]) == 0
+    assert list(map(len, held)) == [1, 1, 1], "its own"

@@ -11,7 +11,9 @@ from typing import Any
 import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import JobReturn
 from hydra.errors import HydraException
+from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -68,6 +70,14 @@ def run(arguments: list[str], train: Callable[[TrainConfig], Any], *, swept: Col
     with hydra_errors(), _arguments(arguments):
         job()
     return jobs.finish()
+
+
+class Forget(Callback):
+    """Lets go of a job's configuration when it ends; Hydra would hold it until the last one has."""
+
+    def on_job_end(self, config: Any, job_return: JobReturn, **kwargs: Any) -> None:
+        """Keep nothing but how the job ended."""
+        job_return.cfg = job_return.hydra_cfg = None
 
 
 class Jobs:
