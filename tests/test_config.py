@@ -76,6 +76,7 @@ def test_a_list_default_is_a_fresh_copy_each_time() -> None:
     ("values", "message"),
     [
         ({"epochs": 0}, "`epochs` must be at least 1, but is 0"),
+        ({"rdrop": -1.0}, "`rdrop` must be at least 0, but is -1.0"),
         ({"label_smoothing": 1.0}, "`label_smoothing` must be at least 0 and below 1, but is 1.0"),
         ({"max_seconds": float("inf")}, "`max_seconds` must be at least 0, but is inf"),
         ({"clip": float("nan")}, "`clip` must be at least 0, but is nan"),
@@ -95,6 +96,7 @@ def test_a_list_default_is_a_fresh_copy_each_time() -> None:
         ({"model": ClassifierConfig(), "dataset": MovieReviewsConfig(), "beam": 5}, "`beam` has no effect on mod"),
         ({"dataset": TorchtextConfig(train="a", tokenizer="char", task="pairs")}, "`dataset.tokenizer` has no effect"),
         ({"dataset": TorchtextConfig(train="a", tokenizer="bpe", min_count=2)}, "`dataset.min_count` has no effect"),
+        ({"model": TransformerConfig(dropout=0.0), "rdrop": 1.0}, "`rdrop` has no effect without dropout; set `mod"),
         ({"resume": 3}, "`resume` must be false, true or a path, but is 3"),
     ],
 )  # fmt: skip
@@ -176,3 +178,10 @@ def test_every_metric_of_a_run_is_known_and_the_last_is_its_main_one() -> None:
     for name, config in main.items():
         assert metrics_of(config)[-1] == name
         assert set(metrics_of(config)) <= set(METRICS)
+
+
+def test_rdrop_is_taken_where_anything_is_drawn_in_training() -> None:
+    check(TrainConfig(rdrop=1.0))
+    check(TrainConfig(rdrop=1.0, model=Seq2SeqConfig(dropout=0.0, teacher_forcing=0.5)))
+    words = ClassifierConfig(dropout=0.0, word_dropout=0.1)
+    check(TrainConfig(rdrop=1.0, model=words, dataset=MovieReviewsConfig()))

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 import zoo.loss
 from zoo.data.batch import IGNORE, PairBatch
-from zoo.loss import correct_count, model_loss, output_loss, summed_loss, target_count
+from zoo.loss import correct_count, divergence, model_loss, output_loss, rdrop_loss, summed_loss, target_count
 from zoo.models.seq2seq import Seq2Seq
 from zoo.models.transformer import Transformer
 
@@ -151,3 +151,76 @@ def test_another_criterion_is_given_the_logits(monkeypatch: pytest.MonkeyPatch) 
     batch = PairBatch(torch.randint(4, 9, (3, 4)), torch.tensor([4, 2, 3]), TARGETS.clamp(min=0), TARGETS)
     model_loss(build("seq2seq"), batch, criterion)
     assert shapes == [(3, 5, 7)]
+
+
+# ---- R-Drop
+
+TWICE = [torch.randn(3, 5, 7, generator=torch.Generator().manual_seed(seed)).double() for seed in (1, 2)]
+
+
+def test_the_divergence_is_the_mean_of_both_kullback_leibler_divergences_of_targets_that_count() -> None:
+    p, q = (logits.softmax(-1)[TARGETS >= 0] for logits in TWICE)
+    expected = ((p * (p / q).log()).sum() + (q * (q / p).log()).sum()) / 2
+    assert divergence(*TWICE, TARGETS).item() == pytest.approx(expected.item(), rel=1e-12)
+    labels = torch.tensor([2, -1, IGNORE])
+    first = divergence(TWICE[0][:1, 0], TWICE[1][:1, 0], labels[:1])
+    assert divergence(TWICE[0][:, 0], TWICE[1][:, 0], labels).item() == pytest.approx(first.item())
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_the_divergence_is_never_negative_and_of_equals_zero(dtype: torch.dtype) -> None:
+    first = 20 * torch.randn(50, 7, generator=torch.Generator().manual_seed(3))
+    second = first + 1e-3 * torch.randn(50, 7, generator=torch.Generator().manual_seed(4))
+    targets = torch.zeros(50, dtype=torch.long)
+    for other in (second, -first, first.roll(1)):
+        found = divergence(first.to(dtype), other.to(dtype), targets)
+        assert found.dtype == torch.float32
+        assert found >= 0
+        assert found == divergence(other.to(dtype), first.to(dtype), targets)
+    assert divergence(first, first, targets) == 0
+
+
+def tokens() -> PairBatch:
+    torch.manual_seed(0)
+    return PairBatch(torch.randint(4, 9, (3, 4)), torch.tensor([4, 2, 3]), TARGETS.clamp(min=0), TARGETS)
+
+
+def gradients(model: nn.Module, loss: Tensor) -> list[Tensor | None]:
+    model.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    return [parameter.grad for parameter in model.parameters()]
+
+
+@pytest.mark.parametrize("large", [1, 1000])
+@pytest.mark.parametrize("name", ["transformer", "seq2seq"])
+def test_rdrop_of_a_model_without_randomness_is_the_plain_loss(
+    name: str, large: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(zoo.loss, "LARGE", large)
+    model = build(name).double().eval()
+    plain = model_loss(model, tokens(), label_smoothing=0.1)
+    expected = [*plain, *gradients(model, plain[0])]
+    found = rdrop_loss(model, tokens(), weight=3.0, label_smoothing=0.1)
+    torch.testing.assert_close([*found, *gradients(model, found[0])], expected, check_dtype=False)
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("name", ["transformer", "seq2seq", "own"])
+def test_rdrop_equals_two_passes_written_out_whatever_the_vocabulary(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, batch = build(name).double(), tokens()
+    torch.manual_seed(1)
+    logs = [model(*batch.inputs).log_softmax(-1)[TARGETS >= 0] for _ in range(2)]
+    losses = [F.nll_loss(log, TARGETS[TARGETS >= 0], reduction="sum") for log in logs]
+    apart = sum(F.kl_div(log, other, reduction="sum", log_target=True) for log, other in (logs, logs[::-1]))
+    expected = (losses[0] + losses[1]) / 2 + 0.7 * apart / 2
+    wanted = [expected, *gradients(model, expected)]
+    right = sum(int((log.argmax(-1) == TARGETS[TARGETS >= 0]).sum()) for log in logs) / 2
+    assert apart > 0
+    for large in (1, 1000):
+        monkeypatch.setattr(zoo.loss, "LARGE", large)
+        torch.manual_seed(1)
+        total, count, correct = rdrop_loss(model, batch, weight=0.7)
+        assert (int(count), float(correct)) == (9, right)
+        torch.testing.assert_close([total, *gradients(model, total)], wanted)

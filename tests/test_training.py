@@ -25,6 +25,7 @@ from zoo.config import (
 from zoo.data import IGNORE, Loader, PairBatch, PairCorpus, PairSizes, Sequences, TextBatch, TextCorpus, TextSizes
 from zoo.errors import DivergenceError
 from zoo.evaluation import validate
+from zoo.loss import divergence
 from zoo.models import create_model
 from zoo.optim import build_optimizer, build_schedule, run_progress
 from zoo.optim.ema import EMA
@@ -194,6 +195,43 @@ def test_label_smoothing_is_for_training_alone() -> None:
     assert smooth.loss == pytest.approx(float(expected), rel=1e-6)
     assert smooth.loss != pytest.approx(plain.loss, rel=1e-3)
     assert smooth[1:] == plain[1:]
+
+
+def test_rdrop_is_two_passes_of_each_batch_in_training_alone() -> None:
+    batches = text_batches(6, 5)
+    options = {"encoder": "gru", "dropout": 0.5}
+    ours, plain = classifier(**options), classifier(**options)
+    torch.manual_seed(2)
+    result = training(1, ours, batches, batches, optimizer=sgd(ours), rdrop=2.0, accumulate=2, clip=0.1)
+    torch.manual_seed(2)
+    total = torch.zeros((), dtype=torch.float64)
+    for text, lengths, label in batches:
+        p, q = (plain(text, lengths).log_softmax(-1) for _ in range(2))
+        total = total + (F.nll_loss(p, label, reduction="sum") + F.nll_loss(q, label, reduction="sum")) / 2
+        total = total + 2.0 * ((p.exp() - q.exp()) * (p - q)).sum() / 2
+    (total / 11).backward()
+    nn.utils.clip_grad_norm_(plain.parameters(), 0.1)
+    sgd(plain).step()
+    assert result.loss == pytest.approx(total.item() / 11, rel=1e-9)
+    for a, b in zip(ours.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
+    assert result[2:] == validate(ours, batches, device=torch.device("cpu"))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_rdrop_brings_two_passes_nearer_to_each_other(precision: str) -> None:
+    loader = Loader(pair_corpus(), batch_tokens=48)
+    apart = {}
+    for rdrop in (0.0, 5.0):
+        model = transformer(dropout=0.3)
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+        for epoch in range(1, 31):
+            training(epoch, model, loader, [], optimizer=optimizer, rdrop=rdrop, precision=precision)
+        batch = loader.corpus.batch(torch.arange(24).numpy())
+        with torch.no_grad():
+            pairs = [(model(*batch.inputs), model(*batch.inputs)) for _ in range(10)]
+        apart[rdrop] = sum(divergence(*pair, batch.targets).item() for pair in pairs)
+    assert apart[5.0] < apart[0.0] / 2
 
 
 def test_dropout_is_for_training_alone_and_the_model_comes_back_in_training_mode() -> None:

@@ -79,6 +79,7 @@ class TrainingTask:
             [],
             optimizer=learner.optimizer,
             label_smoothing=config.label_smoothing,
+            rdrop=config.rdrop,
             schedule=learner.rate,
             clip=config.clip,
             device=self.device,

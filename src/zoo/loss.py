@@ -48,17 +48,33 @@ def output_loss(
     hidden is (..., dim), targets (...). The logits of a large vocabulary are by far the largest tensor of a step; here
     they are made for `ROWS` positions at a time, and turned into gradients before the next ones come.
     """
+    total, right = _apply(hidden.flatten(0, -2), output, targets.flatten(), label_smoothing, 0.0)
+    return total, (targets >= 0).sum(), right
+
+
+def output_rdrop_loss(
+    first: Tensor, second: Tensor, output: nn.Linear, targets: Tensor, *, weight: float, label_smoothing: float = 0.0
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return what `rdrop_loss` does of output(first) and output(second), as sparingly as `output_loss`."""
+    pairs = torch.stack([first.flatten(0, -2), second.flatten(0, -2)], 1).flatten(0, 1)  # (2 x positions, dim)
+    total, right = _apply(pairs, output, targets.flatten().repeat_interleave(2), label_smoothing, weight)
+    return total / 2, (targets >= 0).sum(), right / 2
+
+
+def _apply(
+    hidden: Tensor, output: nn.Linear, targets: Tensor, label_smoothing: float, rdrop: float
+) -> tuple[Tensor, Tensor]:
+    """Return the loss and how many are right of hidden (rows, dim) and targets (rows); with `rdrop`, rows are pairs."""
     dtype = hidden.dtype
     if torch.is_autocast_enabled(hidden.device.type):
         dtype = torch.get_autocast_dtype(hidden.device.type)
     bias = output.bias if output.bias is not None else output.weight.new_zeros(output.out_features)
-    targets = targets.flatten()
-    tensors = [hidden.flatten(0, -2).to(dtype), output.weight.to(dtype), bias.to(dtype)]
+    tensors = [hidden.to(dtype), output.weight.to(dtype), bias.to(dtype)]
     if not torch.is_grad_enabled():
         tensors = [tensor.detach() for tensor in tensors]  # tells `_OutputLoss` that no gradient is wanted
     with torch.autocast(hidden.device.type, enabled=False):
-        total, right = _OutputLoss.apply(*tensors, targets, label_smoothing)  # type: ignore[no-untyped-call]
-    return total, (targets >= 0).sum(), right
+        total, right = _OutputLoss.apply(*tensors, targets, label_smoothing, rdrop)  # type: ignore[no-untyped-call]
+    return total, right
 
 
 def model_loss(
@@ -75,6 +91,42 @@ def model_loss(
     return loss, count, correct_count(logits.detach(), batch.targets)
 
 
+def rdrop_loss(
+    model: nn.Module,
+    batch: Any,
+    criterion: Callable[..., tuple[Tensor, Tensor]] = summed_loss,
+    *,
+    weight: float,
+    **options: Any,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return what `model_loss` does, of two passes that each draw their dropout (R-Drop; Wu et al., 2021).
+
+    The loss is the mean of the two plus `weight` times their `divergence`, as in the authors' code; their eq. 4 adds
+    the two losses up, so that its weight is twice this one. How many are right is the mean as well. Two passes take
+    inputs of any layout, and are as fast as one of twice the rows.
+    """
+    if criterion is summed_loss and _has_large_output(model):
+        first, second = (model.features(*batch.inputs) for _ in range(2))  # type: ignore[operator]
+        return output_rdrop_loss(first, second, model.output, batch.targets, weight=weight, **options)  # type: ignore[arg-type]
+    first, second = (model(*batch.inputs) for _ in range(2))
+    (loss, count), (other, _) = (criterion(logits, batch.targets, **options) for logits in (first, second))
+    right, hit = (correct_count(logits.detach(), batch.targets) for logits in (first, second))
+    return (loss + other) / 2 + weight * divergence(first, second, batch.targets), count, (right + hit) / 2
+
+
+def divergence(first: Tensor, second: Tensor, targets: Tensor) -> Tensor:
+    """Return the mean of KL(p, q) and KL(q, p), summed over the targets that count, p and q the softmax of two logits.
+
+    That is half the sum of (p - q) (log p - log q), where no term is negative. Logits are (..., classes), targets
+    (...) with the same leading dimensions. Computed in float32 at least.
+    """
+    one, other = (
+        logits.to(torch.promote_types(logits.dtype, torch.float32)).log_softmax(-1) for logits in (first, second)
+    )
+    apart = ((one.exp() - other.exp()) * (one - other)).sum(-1)
+    return apart.masked_fill(targets < 0, 0).sum() / 2
+
+
 def _has_large_output(model: nn.Module) -> bool:
     if not hasattr(type(model), "features"):  # behind torch.compile it has none
         return False
@@ -87,7 +139,7 @@ class _OutputLoss(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, label_smoothing: float
+        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, label_smoothing: float, rdrop: float
     ) -> tuple[Tensor, Tensor]:
         exact = torch.promote_types(hidden.dtype, torch.float32)
         total, right = hidden.new_zeros((), dtype=exact), targets.new_zeros(())
@@ -98,7 +150,7 @@ class _OutputLoss(torch.autograd.Function):
         for rows in _blocks(len(hidden), ROWS):
             inputs = hidden[rows]
             logits = torch.addmm(bias, inputs, weight.t(), out=buffer[: len(inputs)])
-            loss, correct = _sum(logits, targets[rows], label_smoothing, gradient=wanted)
+            loss, correct = _sum(logits, targets[rows], label_smoothing, rdrop, gradient=wanted)
             total += loss
             right += correct
             if wanted:
@@ -112,17 +164,21 @@ class _OutputLoss(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
-        return *(part * gradient.to(part.dtype) for part in ctx.saved_tensors), None, None
+        return *(part * gradient.to(part.dtype) for part in ctx.saved_tensors), None, None, None
 
 
-def _sum(logits: Tensor, targets: Tensor, label_smoothing: float, *, gradient: bool) -> tuple[Tensor, Tensor]:
+def _sum(
+    logits: Tensor, targets: Tensor, label_smoothing: float, rdrop: float, *, gradient: bool
+) -> tuple[Tensor, Tensor]:
     """Return the summed loss of logits (rows, classes) and how many targets are right.
 
-    With `gradient` the logits are overwritten with the gradient of the loss.
+    With `rdrop`, rows are pairs, and that times the divergence of each pair is part of both losses. With `gradient` the
+    logits are overwritten with the gradient of the loss.
     """
     total = logits.new_zeros((), dtype=torch.promote_types(logits.dtype, torch.float32))
     right = targets.new_zeros(())
-    for rows in _blocks(len(logits), max(1, BLOCK // logits.size(1))):
+    together = 2 if rdrop else 1
+    for rows in _blocks(len(logits), together * max(1, BLOCK // (together * logits.size(1)))):
         values, target = logits[rows].to(total.dtype, copy=True), targets[rows]
         counts, place = target >= 0, target.clamp(min=0)[:, None]
         right += correct_count(values, target)
@@ -131,11 +187,28 @@ def _sum(logits: Tensor, targets: Tensor, label_smoothing: float, *, gradient: b
         if label_smoothing:
             loss -= label_smoothing * values.mean(-1, keepdim=True)
         total += loss[counts].sum()
+        if rdrop:
+            apart, growth = _divergences(values - norm)
+            total += rdrop * apart[counts].sum()
         if gradient:
             values.sub_(norm).exp_().sub_(label_smoothing / logits.size(1))  # softmax less the smoothed target
             values.scatter_add_(1, place, values.new_full(place.shape, label_smoothing - 1))
+            if rdrop:
+                values.add_(growth, alpha=rdrop)
             logits[rows] = values.mul_(counts[:, None])
     return total, right
+
+
+def _divergences(logs: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the divergence of each row from its partner, and the gradient of the sum of all these by the logits.
+
+    logs (rows, classes) holds log-probabilities, of which rows 2 i and 2 i + 1 are partners.
+    """
+    logs = logs.view(-1, 2, logs.size(1))
+    probabilities = logs.exp()
+    further, more = logs - logs.flip(1), probabilities - probabilities.flip(1)
+    growth = probabilities * (further - (probabilities * further).sum(-1, keepdim=True)) + more
+    return (further * more).sum(-1).flatten() / 2, growth.flatten(0, 1)
 
 
 def _blocks(count: int, size: int) -> Iterator[slice]:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ from zoo.data.batch import IGNORE
 from zoo.data.torchtext_data import adapt
 from zoo.errors import DivergenceError, unknown
 from zoo.evaluation import DTYPES, autocast, validate
-from zoo.loss import model_loss, summed_loss
+from zoo.loss import model_loss, rdrop_loss, summed_loss
 from zoo.optim import set_rate
 from zoo.optim.ema import EMA
 from zoo.record import progress, show
@@ -116,6 +117,7 @@ def training(
     optimizer: torch.optim.Optimizer,
     criterion: Callable[..., tuple[Tensor, Tensor]] = summed_loss,
     label_smoothing: float = 0.0,
+    rdrop: float = 0.0,
     schedule: Callable[[LoopState], float] | None = None,
     clip: float = 0.0,
     accumulate: int = 1,
@@ -129,9 +131,10 @@ def training(
     """Train for one epoch, number `epoch` (from 1), then validate.
 
     Each loader yields batches of the zoo, or is a plain torchtext iterator. `criterion(logits, targets)` returns the
-    summed loss and its count of targets; `schedule(state)` returns the learning rate of the next step, where None
-    leaves the optimizer's own; `after_step` ends the epoch when it returns True. `precision` is fp32, bf16 or fp16,
-    the last with a GradScaler of its own where none is given (one that lives over all epochs is better).
+    summed loss and its count of targets; `rdrop` is the weight of `rdrop_loss`; `schedule(state)` returns the learning
+    rate of the next step, where None leaves the optimizer's own; `after_step` ends the epoch when it returns True.
+    `precision` is fp32, bf16 or fp16, the last with a GradScaler of its own where none is given (one that lives over
+    all epochs is better).
     Losses are divided by the targets of all `accumulate` batches together, so that no figure depends on how batches
     were cut. Raises DivergenceError, with the weights as before the step, when the loss is no longer finite.
     """
@@ -141,7 +144,7 @@ def training(
     state = state if state is not None else LoopState()
     state.begin(epoch)
     loader = adapt(trainloader, model)
-    step = _Step(model, optimizer, criterion, label_smoothing, clip, device, precision, scaler, ema)
+    step = _Step(model, optimizer, criterion, label_smoothing, rdrop, clip, device, precision, scaler, ema)
     watch = Stopwatch(state)
     model.train()
     optimizer.zero_grad(set_to_none=True)  # what the caller left there
@@ -177,6 +180,7 @@ class _Step:
         optimizer: torch.optim.Optimizer,
         criterion: Callable[..., tuple[Tensor, Tensor]],
         label_smoothing: float,
+        rdrop: float,
         clip: float,
         device: torch.device,
         precision: str,
@@ -185,6 +189,7 @@ class _Step:
     ) -> None:
         self.model, self.optimizer, self.device, self.precision, self.ema = model, optimizer, device, precision, ema
         self.criterion = criterion
+        self.loss = partial(rdrop_loss, weight=rdrop) if rdrop else model_loss
         self.extra = {"label_smoothing": label_smoothing} if label_smoothing else {}
         self.max_norm = clip if clip > 0 else math.inf
         self.scaler = scaler or torch.amp.GradScaler(device.type, enabled=precision == "fp16")
@@ -219,7 +224,7 @@ class _Step:
         for batch in group:
             batch = batch.to(self.device)
             with autocast(self.device, self.precision):
-                loss, count, right = model_loss(self.model, batch, self.criterion, **self.extra)
+                loss, count, right = self.loss(self.model, batch, self.criterion, **self.extra)
             self.scaler.scale(loss / counted).backward()  # type: ignore[no-untyped-call]
             totals += torch.stack([loss.detach(), count, right]).double()
         return totals

@@ -77,6 +77,7 @@ def check(config: TrainConfig) -> None:
     _check_dataset(config.dataset)
     _check_optimizer(config.optimizer)
     _check_task(config)
+    _check_rdrop(config)
     _check_search(config)
     _check_monitor(config)
     if config.precision == Precision.fp16 and config.device == Device.cpu:
@@ -256,6 +257,14 @@ def _check_optimizer(optimizer: Any) -> None:
     betas = getattr(optimizer, "betas", [0.0, 0.0])
     if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
         raise ConfigError(f"`optimizer.betas` must be two numbers from 0 to below 1, but is {betas}")
+
+
+def _check_rdrop(config: TrainConfig) -> None:
+    """Refuse R-Drop where the two passes would be equal."""
+    model = config.model
+    random = model.dropout or getattr(model, "word_dropout", 0.0) or getattr(model, "teacher_forcing", 1.0) < 1
+    if config.rdrop and not random:
+        raise ConfigError("`rdrop` has no effect without dropout; set `model.dropout` above 0, or leave it out")
 
 
 def _check_search(config: TrainConfig) -> None:

@@ -40,6 +40,7 @@ class TrainConfig:
     accumulate: int = option(1, "batches for one optimizer step", at_least=1)
     clip: float = option(1.0, "largest norm of the gradient; 0: no clipping", at_least=0)
     label_smoothing: float = option(0.0, "share of the target spread over all classes", at_least=0, below=1)
+    rdrop: float = option(0.0, "weight of R-Drop, the distance of two passes with dropout; 0: off", at_least=0)
     ema: float = option(0.0, "decay of averaged weights, used to validate and predict; 0: off", at_least=0, below=1)
     patience: int = option(0, "epochs without a better value before stopping early; 0: never", at_least=0)
     monitor: str = option("auto", "validation metric that picks the best epoch; auto: the task's main one")

@@ -202,6 +202,7 @@ class Session:
             self.validloader,
             optimizer=self.learner.optimizer,
             label_smoothing=self.config.label_smoothing,
+            rdrop=self.config.rdrop,
             schedule=self.learner.rate,
             clip=self.config.clip,
             accumulate=self.config.accumulate,
