@@ -16,6 +16,7 @@ from zoo.config import (
     LabelledConfig,
     Leakage,
     PairsConfig,
+    TgtDirection,
     Tokenizer,
     ToyConfig,
     TrainConfig,
@@ -401,3 +402,48 @@ def test_bleu_sees_references_as_they_stand_in_the_file(tmp_path: Path) -> None:
     corpus = paired(build_data(config).valid)
     assert corpus.references == [["a dog , runs ."]]
     assert corpus.raw_references == [["A dog, Runs."]]
+
+
+# ---- from right to left
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"tgt_tokenizer": Tokenizer.bpe, "vocab_size": 20, "subword_sampling": 0.5},
+        {"tgt_tokenizer": Tokenizer.char, "shared_vocabulary": True, "lowercase": True, "min_count": 2},
+    ],
+    ids=["plain", "sampled", "shared"],
+)
+def test_from_right_to_left_targets_are_turned_round_and_nothing_else_changes(
+    tmp_path: Path, options: dict[str, object]
+) -> None:
+    rows, held = write(tmp_path, "t.tsv", PAIRS), write(tmp_path, "v.tsv", "wo\tA B\nwo\tB A\nnew\tw o r d 3\n")
+    both = [build_data(pairs(rows, valid=held, tgt_direction=direction, **options)) for direction in TgtDirection]
+    save_codecs(both[1], tmp_path)
+    config = pairs(rows, valid=held, tgt_direction=TgtDirection.right_to_left, **options)
+    coding = load_codecs(tmp_path)
+    assert coding.sizes == both[0].sizes == both[1].sizes
+    assert [codec.direction for codec in coding.codecs.values()] == [*TgtDirection]
+    reopened = read_split(config, coding.codecs, coding.labels, "valid")
+    for left, right in ((both[0].train, both[1].train), (both[0].valid, both[1].valid), (both[0].valid, reopened)):
+        left.set_epoch(1, 1)
+        right.set_epoch(1, 1)
+        one, other = paired(left), paired(right)
+        assert (one.src.ids == other.src.ids).all()
+        for i in range(len(one)):
+            assert other.tgt.row(i).tolist() == one.tgt.row(i).tolist()[::-1]
+        assert other.references == one.references
+        assert other.raw_references == one.raw_references
+
+
+def test_sources_of_a_shared_vocabulary_run_from_left_to_right(tmp_path: Path) -> None:
+    options = {"tgt_tokenizer": Tokenizer.char, "shared_vocabulary": True}
+    data = build_data(pairs(write(tmp_path, "t.tsv", PAIRS), tgt_direction=TgtDirection.right_to_left, **options))
+    src, tgt = data.codecs["src"], data.codecs["tgt"]
+    assert src.vocab is tgt.vocab
+    assert src.encode("ab") == tgt.encode("ab")[::-1]
+    save_codecs(data, tmp_path)
+    again = load_codecs(tmp_path).codecs
+    assert again["src"].vocab is again["tgt"].vocab

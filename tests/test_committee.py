@@ -1,18 +1,30 @@
-"""Several runs that answer together: averaged where vocabularies agree, by votes where they do not."""
+"""Several runs that answer together: averaged, scoring each other's outputs, or by votes."""
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import zoo
 from zoo.cli.overrides import config_of, parse
-from zoo.config import ClassifierConfig, Encoder, PairsConfig, Tokenizer, ToyConfig, TrainConfig, TransformerConfig
+from zoo.config import (
+    ClassifierConfig,
+    Encoder,
+    PairsConfig,
+    TgtDirection,
+    Tokenizer,
+    ToyConfig,
+    TrainConfig,
+    TransformerConfig,
+)
 from zoo.data import Codec, Vocab
 from zoo.data.tokenize import build_tokenizer
+from zoo.data.vocab import BOS, EOS
 from zoo.errors import ConfigError
 from zoo.evaluation import Decoding
 from zoo.experiment import Committee, Label, Output, Run, load, train
@@ -48,6 +60,18 @@ def spellings(here: Path, toy: Toy) -> list[str]:
     """Train two models on letters of syllables, one on syllables."""
     char, jamo = hangul(here), hangul(here, src_tokenizer=Tokenizer.jamo, tgt_tokenizer=Tokenizer.jamo)
     configs = [toy(run_dir="x", dataset=jamo), toy(run_dir="y", dataset=char), toy(run_dir="z", dataset=jamo, seed=2)]
+    return [train(config)["run_dir"] for config in configs]
+
+
+@pytest.fixture
+def directions(here: Path, toy: Toy) -> list[str]:
+    """Train two models that write from left to right, and one that does from right to left."""
+    turned = replace(toy().dataset, tgt_direction=TgtDirection.right_to_left)
+    configs = [
+        toy(run_dir="a", epochs=8),
+        toy(run_dir="b", epochs=8, dataset=turned, model=TINY),
+        toy(run_dir="c", epochs=8, model=TINY),
+    ]
     return [train(config)["run_dir"] for config in configs]
 
 
@@ -106,6 +130,90 @@ def test_classifiers_average_probabilities_by_the_names_of_labels(here: Path, to
     metrics = together.evaluate()
     labels = [one.label for one in together.predict(["aa", "ab", "bb", "ba", "cc"])]
     assert metrics["accuracy"] == np.mean([a == b for a, b in zip(labels, "xxyyz", strict=True)])
+
+
+def log_probability(run: Run, source: str, output: str) -> float:
+    """Return how likely a run writes an output, symbol by symbol."""
+    codecs = run.coding.codecs
+    src = codecs["src"].encode(source)
+    state = run.model.encode(torch.tensor([[*src, EOS]]), torch.tensor([len(src) + 1]))
+    total, last = 0.0, BOS
+    for symbol in [*codecs["tgt"].encode(output), EOS]:
+        logits, state = run.model.decode_step(torch.tensor([last]), state)
+        total += logits.log_softmax(-1)[0, symbol].item()
+        last = symbol
+    return total
+
+
+def named_by(run: Run, source: str, width: int) -> list[str]:
+    found = run.hypotheses([source], run.setting.decoding._replace(width=width, nbest=width))[0]
+    return [run.coding.codecs["tgt"].decode(one.ids) for one in found]
+
+
+@torch.no_grad()
+def test_runs_from_both_ends_score_each_others_outputs_by_their_mean_log_probability(directions: list[str]) -> None:
+    together = load(*directions)
+    assert together.sizes == [2, 1]
+    (left, right), penalty = together.groups, together.config.length_penalty
+    assert (left.coding.codecs["tgt"].backwards, right.coding.codecs["tgt"].backwards) == (False, True)
+    for beam, nbest, width in ((None, 1, 5), (3, 2, 3), (1, 1, 1)):
+        for text, found in zip(TEXTS, together.predict(TEXTS, beam=beam, nbest=nbest), strict=True):
+            scores = {
+                output: (2 * log_probability(left, text, output) + log_probability(right, text, output)) / 3
+                / (len(output) + 1) ** penalty
+                for output in named_by(left, text, width) + named_by(right, text, width)
+            }  # fmt: skip
+            best = sorted(scores, key=lambda output: -scores[output])[:nbest]
+            listed = found if nbest > 1 else [found]
+            assert [one.text for one in listed] == best
+            assert [one.score for one in listed] == pytest.approx([scores[output] for output in best], rel=1e-4)
+
+
+def test_the_order_in_which_runs_are_named_changes_no_score(directions: list[str]) -> None:
+    first, *others = (
+        load(*order).predict(TEXTS, nbest=4)
+        for order in (directions, directions[::-1], directions[1:] + directions[:1])
+    )
+    for other in others:
+        for found, again in zip(first, other, strict=True):
+            assert [one.text for one in found] == [one.text for one in again]
+            assert [one.score for one in found] == pytest.approx([one.score for one in again], rel=1e-5)
+
+
+def test_runs_score_their_own_outputs_as_their_searches_do(directions: list[str]) -> None:
+    for name in directions:
+        run = load(name)
+        apart = Committee([run, run])
+        apart.groups, apart.sizes = [run, run], [1, 1]
+        found, alone = (one.predict(TEXTS, beam=4, nbest=4) for one in (apart, run))
+        for scored, searched in zip(found, alone, strict=True):
+            ended = {one.text: one.score for one in searched if len(one.text) < run.coding.max_output}
+            assert [one.text for one in scored if one.text in ended] == list(ended)
+            kept = [one.score for one in scored if one.text in ended]
+            assert kept == pytest.approx(list(ended.values()), rel=1e-4)
+
+
+def test_outputs_that_runs_from_both_ends_have_scored_are_measured_on_the_first_runs_part(
+    directions: list[str],
+) -> None:
+    together = load(*directions)
+    outcome = together.outcome("test")
+    assert outcome.outputs == [one.text for one in together.predict(outcome.sources)]
+    assert outcome.loss is None
+
+
+def test_runs_that_number_the_same_symbols_otherwise_score_each_others_outputs(here: Path, toy: Toy) -> None:
+    names = []
+    for name, rows in (("few-b", "ab\tab\naa\taa\n"), ("few-a", "ba\tba\nbb\tbb\n")):
+        (here / f"{name}.tsv").write_text(rows * 3)
+        data = PairsConfig(train=f"{name}.tsv", valid=f"{name}.tsv", tgt_tokenizer=Tokenizer.char)
+        names.append(train(toy(dataset=data, run_dir=name))["run_dir"])
+    together = load(*names)
+    assert [group.coding.codecs["tgt"].vocab.tokens for group in together.groups] == [["a", "b"], ["b", "a"]]
+    with torch.no_grad():
+        for text, found in zip(["ab", "b"], together.predict(["ab", "b"]), strict=True):
+            mean = np.mean([log_probability(run, text, found.text) for run in together.runs])
+            assert found.score == pytest.approx(mean / (len(found.text) + 1), rel=1e-4)
 
 
 def test_runs_with_different_vocabularies_vote(spellings: list[str]) -> None:

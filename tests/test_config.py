@@ -97,6 +97,9 @@ def test_a_list_default_is_a_fresh_copy_each_time() -> None:
         ({"dataset": TorchtextConfig(train="a", tokenizer="char", task="pairs")}, "`dataset.tokenizer` has no effect"),
         ({"dataset": TorchtextConfig(train="a", tokenizer="bpe", min_count=2)}, "`dataset.min_count` has no effect"),
         ({"model": TransformerConfig(dropout=0.0), "rdrop": 1.0}, "`rdrop` has no effect without dropout; set `mod"),
+        ({"model": ClassifierConfig(), "dataset": ToyConfig(name="parity", tgt_direction="right_to_left")},
+         "`dataset.tgt_direction` has no effect on the labels of dataset=parity; leave it out"),
+        ({"dataset": TorchtextConfig(train="a", tgt_direction="right_to_left")}, "no effect on the labels of data"),
         ({"resume": 3}, "`resume` must be false, true or a path, but is 3"),
     ],
 )  # fmt: skip

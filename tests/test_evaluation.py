@@ -18,6 +18,7 @@ from zoo.evaluation import (
     evaluate,
     judge_labels,
     judge_outputs,
+    log_probabilities,
     probabilities,
     validate,
 )
@@ -226,3 +227,16 @@ def test_texts_are_evaluated_without_codecs_being_asked() -> None:
     corpus = texts(ROWS, [0, 1, 2, 0, 1, 2, 0])
     found = evaluate(classifier(), corpus, {}, SETTING)
     assert found == judge_labels(classifier(), corpus, SETTING).metrics()
+
+
+def test_log_probabilities_are_those_of_whole_targets_and_their_mean_is_the_loss(data: Data) -> None:
+    model = model_of(data).eval()
+    found = log_probabilities(model, data.valid, SETTING)
+    for row in range(len(data.valid)):
+        batch = data.valid.batch(np.array([row]))
+        logs = model(*batch.inputs).log_softmax(-1)[0]
+        assert found[row] == pytest.approx(
+            sum(logs[time, i].item() for time, i in enumerate(batch.tgt_out[0])), rel=1e-5
+        )
+    loss, _ = validate(model, Loader(data.valid, batch_tokens=12, shuffle=False), device=CPU)
+    assert -found.sum() / (data.valid.tgt.lengths + 1).sum() == pytest.approx(loss, rel=1e-5)

@@ -18,6 +18,7 @@ from zoo import training
 from zoo.checkpoint import load_checkpoint, save_checkpoint
 from zoo.cli.overrides import config_of
 from zoo.config import (
+    AdamConfig,
     ClassifierConfig,
     Device,
     Encoder,
@@ -27,6 +28,7 @@ from zoo.config import (
     Precision,
     Seq2SeqConfig,
     SGDConfig,
+    TgtDirection,
     Tokenizer,
     ToyConfig,
     TrainConfig,
@@ -34,6 +36,7 @@ from zoo.config import (
     WarmupCosineConfig,
     load_config,
 )
+from zoo.data.vocab import BOS, EOS
 from zoo.errors import BusyError, CheckpointError, ConfigError, DataError, DivergenceError, StorageError
 from zoo.experiment import Label, Output, measure, open_run, saving, session, train
 from zoo.experiment.directory import RunDirectory, locked
@@ -46,6 +49,9 @@ Toy = Callable[..., TrainConfig]
 
 TINY = TransformerConfig(d_model=8, nhead=2, num_encoder_layers=1, num_decoder_layers=1, dim_feedforward=8)
 PARITY = ToyConfig(name="parity", symbols=4, max_length=4, train_size=48, valid_size=8, test_size=8)
+TURNED = ToyConfig(
+    symbols=4, max_length=4, train_size=48, valid_size=8, test_size=8, tgt_direction=TgtDirection.right_to_left
+)
 BAG = ClassifierConfig(encoder=Encoder.bag, embedding_size=8, hidden_size=8)
 
 
@@ -585,6 +591,51 @@ def test_attention_can_be_drawn(here: Path, toy: Toy, model: Any) -> None:
     assert weights.sum(1) == pytest.approx(1, rel=1e-4)
     run.draw_attention("abca", here / "out.png")
     assert (here / "out.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("model", [TINY, Seq2SeqConfig(embedding_size=8, hidden_size=8)], ids=lambda m: m.name)
+def test_attention_from_right_to_left_stands_in_the_order_of_the_text(here: Path, toy: Toy, model: Any) -> None:
+    run = open_run(train(toy(model=model, epochs=3, dataset=TURNED))["run_dir"])
+    weights, _, tgt = run.attention("abca")
+    text = run.predict(["abca"])[0].text
+    assert tgt == ["⊙", *text]
+    ids = run.coding.codecs["tgt"].encode(text)
+    src, lengths = torch.tensor([[*run.coding.codecs["src"].encode("abca"), EOS]]), torch.tensor([5])
+    with torch.no_grad():
+        written = run.model.align(src, lengths, torch.tensor([[BOS, *ids]]))[0]
+    assert weights[::-1] == pytest.approx(written.numpy())
+
+
+@pytest.mark.parametrize("model", [TINY, Seq2SeqConfig(embedding_size=8, hidden_size=8)], ids=lambda m: m.name)
+def test_a_run_from_right_to_left_is_measured_and_reopened_like_any_other(here: Path, toy: Toy, model: Any) -> None:
+    results = train(toy(model=model, dataset=TURNED, epochs=3))
+    run = open_run(results["run_dir"])
+    for split in ("valid", "test"):
+        assert run.evaluate(split) == results[split]
+    outcome = run.outcome("valid")
+    expected = open_run(train(toy(model=model))["run_dir"]).outcome("valid")
+    assert (outcome.sources, outcome.references) == (expected.sources, expected.references)
+    assert outcome.outputs == [one.text for one in run.predict(outcome.sources)]
+
+
+def test_a_run_is_not_taken_up_in_the_other_direction(here: Path, toy: Toy) -> None:
+    run = train(toy())["run_dir"]
+    with pytest.raises(CheckpointError, match="the vocabulary is not the one that the checkpoint was made with"):
+        train(toy(dataset=TURNED, run_dir=run, resume=True, epochs=3))
+    path = Path(run) / "vocabulary" / "tgt.json"
+    path.write_text(path.read_text().replace("left_to_right", "right_to_left"))
+    with pytest.raises(CheckpointError, match="the vocabulary is not the one"):
+        open_run(run)
+
+
+@pytest.mark.parametrize("name", ["copy", "reverse"])
+def test_a_model_learns_to_write_from_right_to_left(here: Path, toy: Toy, name: str) -> None:
+    dataset = ToyConfig(name=name, symbols=3, max_length=4, train_size=4000, valid_size=20, test_size=20,
+                        tgt_direction=TgtDirection.right_to_left)  # fmt: skip
+    model = Seq2SeqConfig(hidden_size=64, dropout=0.0)
+    results = train(toy(dataset=dataset, model=model, epochs=6, batch_tokens=256, optimizer=AdamConfig(lr=0.01)))
+    assert results["test"]["sequence_error_rate"] == 0
+    assert open_run(results["run_dir"]).predict(["abca"])[0].text == ("abca" if name == "copy" else "acba")
 
 
 def test_attention_is_drawn_of_a_source_that_is_too_long_or_unknown(here: Path, toy: Toy) -> None:

@@ -1,3 +1,4 @@
+import json
 import time
 import unicodedata
 from pathlib import Path
@@ -7,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from zoo.config import TgtDirection
 from zoo.data.tokenize import Codec, Numbering, build_tokenizer, normalize
 from zoo.data.vocab import BOS, EOS, PAD, RESERVED, UNK
 from zoo.errors import ConfigError, DataError
@@ -161,3 +163,30 @@ def _seconds(codec: Codec, rows: list[str]) -> float:
     start = time.perf_counter()
     codec.encode_many(rows)
     return time.perf_counter() - start
+
+
+@pytest.mark.parametrize("name", CODECS)
+def test_from_right_to_left_ids_are_turned_round_and_texts_and_tokens_are_not(name: str, tmp_path: Path) -> None:
+    codec, turned = CODECS[name], CODECS[name].towards(TgtDirection.right_to_left)
+    turned.save(tmp_path, "tgt")
+    for other in (turned, Codec.load(tmp_path, "tgt")):
+        rows, drawn = other.encode_many(TEXTS), other.sample_many(TEXTS, strength=0.3, seed=1)
+        same = codec.sample_many(TEXTS, strength=0.3, seed=1)
+        for i, text in enumerate(TEXTS):
+            assert rows.row(i).tolist() == other.encode(text) == codec.encode(text)[::-1]
+            assert drawn.row(i).tolist() == same.row(i).tolist()[::-1]
+            assert other.decode(rows.row(i)) == codec.decode(codec.encode(text))
+            assert other.tokens(rows.row(i)) == codec.tokens(codec.encode(text))
+            assert other.split(text) == codec.split(text)
+            assert other.canonical(text) == codec.canonical(text)
+
+
+def test_codecs_that_were_saved_without_a_direction_run_from_left_to_right(tmp_path: Path) -> None:
+    CODECS["char"].save(tmp_path, "tgt")
+    path = tmp_path / "tgt.json"
+    assert json.loads(path.read_text())["direction"] == "left_to_right"
+    path.write_text('{"tokenizer": "char", "lowercase": false}')
+    assert Codec.load(tmp_path, "tgt").direction == TgtDirection.left_to_right
+    path.write_text('{"tokenizer": "char", "lowercase": false, "direction": "right_to_lefd"}')
+    with pytest.raises(DataError, match=r"tgt\.json: unknown direction .* did you mean 'right_to_left'"):
+        Codec.load(tmp_path, "tgt")

@@ -5,8 +5,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from zoo.data.batch import IGNORE
 from zoo.data.corpus import PairCorpus, TextCorpus
 from zoo.data.loader import Loader
 from zoo.data.tokenize import Codec
@@ -197,6 +199,21 @@ def probabilities(model: nn.Module, corpus: TextCorpus, setting: Setting) -> Arr
     out = np.empty_like(found)
     out[np.concatenate(loader.plan())] = found
     return out
+
+
+@torch.no_grad()
+def log_probabilities(model: nn.Module, corpus: PairCorpus, setting: Setting) -> Array:
+    """Return the log-probability of each target given its source, the end symbol included, in the order of a corpus."""
+    model.eval()
+    found = np.empty(len(corpus))
+    loader = Loader(corpus, batch_tokens=setting.batch_tokens, shuffle=False)
+    for rows, batch in zip(loader.plan(), loader, strict=True):
+        batch = batch.to(setting.device)
+        with autocast(setting.device, setting.precision):
+            logits = model(*batch.inputs)
+        losses = F.cross_entropy(logits.float().mT, batch.targets, ignore_index=IGNORE, reduction="none")
+        found[rows] = -losses.double().sum(1).cpu().numpy()
+    return found
 
 
 def judge_labels(model: nn.Module, corpus: TextCorpus, setting: Setting, *, labels: Sequence[str] = ()) -> Outcome:

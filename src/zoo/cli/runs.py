@@ -42,7 +42,8 @@ def predict(arguments: list[str]) -> int:
     parser = Parser(
         prog="zoo predict",
         description="Apply a run to lines of text; one line out for each line in, in order. Several runs answer "
-        "together: by the mean of their probabilities, or by votes where their vocabularies differ.",
+        "together: by the mean of their probabilities; where vocabularies or directions differ, by scoring each "
+        "other's outputs, or by votes.",
         allow_abbrev=False,
     )
     parser.add_argument("words", nargs="+", metavar="RUN ... [FILE]", help="runs' directories, or `last`, the newest "

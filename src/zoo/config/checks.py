@@ -16,6 +16,7 @@ from zoo.config.datasets import (
     LabelledConfig,
     PairsConfig,
     Task,
+    TgtDirection,
     Tokenizer,
     TorchtextConfig,
     ToyConfig,
@@ -186,6 +187,7 @@ def _check_dataset(dataset: Any) -> None:
             f"`dataset.min_length` must be at most `dataset.max_length` ({dataset.max_length}), but is "
             f"{dataset.min_length}"
         )
+    _check_direction(dataset)
     if not isinstance(dataset, PairsConfig | LabelledConfig | TorchtextConfig):
         return
     if not dataset.train:
@@ -210,6 +212,15 @@ def _check_dataset(dataset: Any) -> None:
         raise ConfigError(
             "`dataset.shared_vocabulary` needs one tokenizer, but `dataset.src_tokenizer` is "
             f"{dataset.src_tokenizer} and `dataset.tgt_tokenizer` is {dataset.tgt_tokenizer}"
+        )
+
+
+def _check_direction(dataset: Any) -> None:
+    """Refuse a direction of targets where there are labels."""
+    turned = getattr(dataset, "tgt_direction", TgtDirection.left_to_right) != TgtDirection.left_to_right
+    if turned and task_of(dataset) == Task.labelled:
+        raise ConfigError(
+            f"`dataset.tgt_direction` has no effect on the labels of dataset={dataset.name}; leave it out"
         )
 
 

@@ -7,11 +7,16 @@ from typing import Any
 from zoo.config.field import option
 
 Tokenizer = StrEnum("Tokenizer", ["char", "jamo", "space", "word", "bpe", "unigram"])
+TgtDirection = StrEnum("TgtDirection", ["left_to_right", "right_to_left"])
 Header = StrEnum("Header", ["auto", "true", "false"])
 Leakage = StrEnum("Leakage", ["warn", "error", "ignore"])
 ReviewSource = StrEnum("ReviewSource", ["rotten_tomatoes", "imdb", "all"])
 Task = StrEnum("Task", ["pairs", "labelled"])
 Bleu = StrEnum("Bleu", {"auto": "auto", "never": "never", "none": "none", "13a": "13a", "intl": "intl", "char": "char"})
+
+
+def tgt_direction() -> Any:
+    return option(TgtDirection.left_to_right, "from which end a model writes; texts are the same either way")
 
 
 @dataclass(kw_only=True, slots=True)
@@ -20,6 +25,7 @@ class CmudictConfig:
 
     name: str = "cmudict"
     stress: bool = option(False, "keep the stress digits of vowels")
+    tgt_direction: TgtDirection = tgt_direction()
     limit: int = option(0, "use only this many training words; 0: all", at_least=0)
 
 
@@ -48,6 +54,7 @@ class ToyConfig:
     train_size: int = option(20000, "training sequences", at_least=1)
     valid_size: int = option(500, "validation sequences", at_least=1)
     test_size: int = option(1000, "test sequences, none of them in train", at_least=1)
+    tgt_direction: TgtDirection = tgt_direction()
     limit: int = option(0, "use only this many training sequences; 0: all", at_least=0)
 
 
@@ -87,6 +94,7 @@ class PairsConfig:
     header: Header = header()
     src_tokenizer: Tokenizer = option(Tokenizer.char, "how a source becomes tokens")
     tgt_tokenizer: Tokenizer = option(Tokenizer.space, "how a target becomes tokens")
+    tgt_direction: TgtDirection = tgt_direction()
     shared_vocabulary: bool = option(False, "one vocabulary for source and target; same tokenizer on both sides")
     lowercase: bool = option(False, "lower-case both sides first")
     vocab_size: int = option(0, "most tokens in a vocabulary; 0: all (bpe, unigram: 8000)", at_least=0)
@@ -132,6 +140,7 @@ class TorchtextConfig:
     tokenizer: Tokenizer = option(Tokenizer.word, "tokens of the text (labelled)")
     src_tokenizer: Tokenizer = option(Tokenizer.char, "tokens of the source (pairs)")
     tgt_tokenizer: Tokenizer = option(Tokenizer.space, "tokens of the target (pairs)")
+    tgt_direction: TgtDirection = tgt_direction()
     min_count: int = option(1, "rarer tokens are unknown", at_least=1)
     batch_size: int = option(64, "sequences in a batch", at_least=1)
     leakage: Leakage = leakage()

@@ -38,7 +38,7 @@ class Coding(NamedTuple):
 
     def save(self, directory: Path) -> None:
         """Write `coding.json` and the files of each codec."""
-        shared = "src" in self.codecs and self.codecs["src"] is self.codecs["tgt"]
+        shared = "src" in self.codecs and self.codecs["src"].vocab is self.codecs["tgt"].vocab
         meta = {"sides": list(self.codecs), "shared": shared, "labels": self.labels, "max_output": self.max_output}
         write_durably(directory / FILE, (json.dumps(meta, ensure_ascii=False) + "\n").encode())
         for side, codec in self.codecs.items():
@@ -61,5 +61,5 @@ class Coding(NamedTuple):
             raise DataError(f"{path}: `labels` or `max_output` fit no model; copy the file from the run again")
         codecs = {side: Codec.load(directory, side) for side in meta["sides"]}
         if meta["shared"]:
-            codecs["tgt"] = codecs["src"]
+            codecs["tgt"] = codecs["src"].towards(codecs["tgt"].direction)
         return cls(codecs, labels, longest)

@@ -70,6 +70,11 @@ class Sequences:
             return self
         return self._copy(np.arange(len(self)), np.minimum(lengths, longest))
 
+    def backwards(self) -> "Sequences":
+        """Return the sequences in their order, each from its last id to its first."""
+        last_first = Sequences.from_lengths(self.ids[::-1], self.lengths[::-1])
+        return last_first.take(np.arange(len(self))[::-1])
+
     def _copy(self, rows: Array, lengths: Array) -> "Sequences":
         made = Sequences.from_lengths(np.empty(int(lengths.sum()), np.int32), lengths)
         for start in range(0, len(rows), PIECE):

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo.config import Task, ToyConfig, TrainConfig, task_of
+from zoo.config import Task, TgtDirection, ToyConfig, TrainConfig, task_of
 from zoo.data.corpus import Array, GrowingSequences, PairCorpus, Resample, Sequences, TextCorpus, renumber
 from zoo.data.splits import FileRows, Rows
 from zoo.data.tokenize import SUBWORD, Codec, Numbering, build_tokenizer, chunks
@@ -21,8 +21,8 @@ ENOUGH = 100_000_000
 class Side:
     """One side of the training part while it is read; with `sampled` its texts stay, to be split anew each epoch."""
 
-    def __init__(self, numbering: Numbering, *, sampled: bool) -> None:
-        self.numbering, self.sampled = numbering, sampled
+    def __init__(self, numbering: Numbering, *, sampled: bool, direction: TgtDirection) -> None:
+        self.numbering, self.sampled, self.direction = numbering, sampled, direction
         self.kept, self.kept_texts = GrowingSequences(), list[str]()
         self._texts: Sequence[str] = []
         self._numbers = Sequences.from_lists([])
@@ -34,7 +34,8 @@ class Side:
 
     def keep(self, rows: Array, *, longest: int) -> None:
         """Keep some of the texts just read, by their numbers, cut to `longest` tokens."""
-        self.kept.append(self._numbers.take(rows).cut(longest))
+        kept = self._numbers.take(rows).cut(longest)
+        self.kept.append(kept.backwards() if self.direction == TgtDirection.right_to_left else kept)
         if self.sampled:
             self.kept_texts += [self._texts[i] for i in rows.tolist()]
 
@@ -108,8 +109,14 @@ def _sides(dataset: Any, rows: Rows | FileRows) -> list[Side]:
     for group in [[0, 1]] if shared else [[side] for side in range(len(names))]:
         texts = _some_texts(rows, group)
         numbering = Numbering(build_tokenizer(names[group[0]], texts, vocab_size=size))
-        sides += [Side(numbering, sampled=_sampled(dataset)) for _ in group]
+        sides += [Side(numbering, sampled=_sampled(dataset), direction=_direction(dataset, side)) for side in group]
     return sides
+
+
+def _direction(dataset: Any, side: int) -> TgtDirection:
+    """Return the direction of side 0, text or source, or 1, target."""
+    forwards = TgtDirection.left_to_right
+    return getattr(dataset, "tgt_direction", forwards) if side else forwards
 
 
 def _some_texts(rows: Rows | FileRows, sides: list[int]) -> Iterator[str]:
@@ -154,7 +161,7 @@ def _finish(dataset: Any, sides: list[Side]) -> tuple[list[Sequences], list[Code
         one: one.learn([ids for ids, other in zip(kept, numberings, strict=True) if other is one], **options)
         for one in dict.fromkeys(numberings)
     }
-    return kept, [codecs[one] for one in numberings]
+    return kept, [codecs[side.numbering].towards(side.direction) for side in sides]
 
 
 def _resample(config: TrainConfig, sides: list[Side], codecs: list[Codec]) -> Resample | None:

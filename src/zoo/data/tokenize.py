@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
+from zoo.config import TgtDirection
 from zoo.config import Tokenizer as Kind
 from zoo.data.corpus import Array, GrowingSequences, Sequences, renumber
 from zoo.data.subword import Subword
@@ -115,10 +116,32 @@ def build_tokenizer(name: str, texts: Iterable[str], *, vocab_size: int = 0) -> 
 
 
 class Codec:
-    """The tokenizer and the vocabulary of one side. Texts are brought to NFC, and lower-cased where asked."""
+    """The tokenizer and the vocabulary of one side. Texts are brought to NFC, and lower-cased where asked.
 
-    def __init__(self, tokenizer: Tokenizer, vocab: Vocab, *, lowercase: bool = False) -> None:
-        self.tokenizer, self.vocab, self.lowercase = tokenizer, vocab, lowercase
+    From right to left, the ids of a text are those of its tokens from the last to the first; tokens and texts are as
+    ever.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        vocab: Vocab,
+        *,
+        lowercase: bool = False,
+        direction: TgtDirection = TgtDirection.left_to_right,
+    ) -> None:
+        self.tokenizer, self.vocab, self.lowercase, self.direction = tokenizer, vocab, lowercase, direction
+
+    def towards(self, direction: TgtDirection) -> "Codec":
+        """Return the codec of the same tokenizer and vocabulary for models that write in a direction."""
+        if direction == self.direction:
+            return self
+        return Codec(self.tokenizer, self.vocab, lowercase=self.lowercase, direction=direction)
+
+    @property
+    def backwards(self) -> bool:
+        """Whether ids run from right to left."""
+        return self.direction == TgtDirection.right_to_left
 
     def normalize(self, text: str) -> str:
         return normalize(text, lowercase=self.lowercase)
@@ -138,26 +161,31 @@ class Codec:
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of a text, without start and end symbols."""
-        return self.vocab.encode(self.split(text))
+        ids = self.vocab.encode(self.split(text))
+        return ids[::-1] if self.backwards else ids
 
     def encode_many(self, texts: Iterable[str]) -> Sequences:
         """Return the ids of many texts."""
         normal = map(self.normalize, texts)
-        return _sequences(map(self.tokenizer.split_many, chunks(normal)), self._ids)
+        return self._directed(_sequences(map(self.tokenizer.split_many, chunks(normal)), self._ids))
 
     def sample_many(self, texts: Iterable[str], *, strength: float, seed: int) -> Sequences:
         """Return ids of random subwords, a function of `seed`; those of other tokenizers are not random."""
         if not isinstance(self.tokenizer, Subword):
             return self.encode_many(texts)
         sampled = self.tokenizer.sample_many(map(self.normalize, texts), strength=strength, seed=seed)
-        return _sequences([sampled], self._ids)
+        return self._directed(_sequences([sampled], self._ids))
+
+    def _directed(self, ids: Sequences) -> Sequences:
+        return ids.backwards() if self.backwards else ids
 
     def _ids(self, tokens: Iterable[str]) -> Iterable[int]:
         return map(self.vocab.ids.get, tokens, repeat(UNK))
 
     def tokens(self, ids: Iterable[int]) -> list[str]:
-        """Return the tokens of ids, reserved ones left out."""
-        return [self.vocab.token(int(index)) for index in ids if index >= RESERVED]
+        """Return the tokens of ids as they stand in a text, reserved ones left out."""
+        tokens = [self.vocab.token(int(index)) for index in ids if index >= RESERVED]
+        return tokens[::-1] if self.backwards else tokens
 
     def decode(self, ids: Iterable[int]) -> str:
         """Return the text that ids spell, in NFC; reserved ones are left out."""
@@ -165,7 +193,11 @@ class Codec:
 
     def save(self, directory: Path, name: str) -> None:
         """Write `NAME.json`, `NAME.vocab.json` and, for subwords, `NAME.model`."""
-        options = {"tokenizer": str(self.tokenizer.name), "lowercase": self.lowercase}
+        options = {
+            "tokenizer": str(self.tokenizer.name),
+            "lowercase": self.lowercase,
+            "direction": str(self.direction),
+        }
         write_durably(directory / f"{name}.json", (json.dumps(options) + "\n").encode())
         self.vocab.save(directory / f"{name}.vocab.json")
         if isinstance(self.tokenizer, Subword):
@@ -179,9 +211,15 @@ class Codec:
         kind = str(options.get("tokenizer")) if isinstance(options, dict) else ""
         if kind not in Kind.__members__ or not isinstance(options.get("lowercase"), bool):
             raise DataError(f"{path}: expected a tokenizer and whether to lower-case; copy the file from the run again")
+        direction = str(options.get("direction", TgtDirection.left_to_right))  # files of zoo 0.1.0 have none
+        if direction not in TgtDirection.__members__:
+            raise DataError(
+                f"{path}: {unknown('direction', direction, TgtDirection)}; copy the file from the run again"
+            )
         subword = kind in SUBWORD
         tokenizer: Tokenizer = Subword.load(kind, directory / f"{name}.model") if subword else PLAIN[kind]()
-        return cls(tokenizer, Vocab.load(directory / f"{name}.vocab.json"), lowercase=options["lowercase"])
+        vocab = Vocab.load(directory / f"{name}.vocab.json")
+        return cls(tokenizer, vocab, lowercase=options["lowercase"], direction=TgtDirection[direction])
 
 
 class Numbering:

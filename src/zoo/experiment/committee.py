@@ -1,4 +1,4 @@
-"""Several runs that answer together: by averaged probabilities, or by votes where vocabularies differ."""
+"""Several runs that answer together: by averaged probabilities, by scoring each other's outputs, or by votes."""
 
 import math
 from collections import Counter, defaultdict
@@ -44,10 +44,13 @@ class Committee:
     """Runs that answer together, with the methods of one: `predict`, `outcome`, `evaluate`.
 
     Runs with the same vocabularies form a group, and answer with the mean of their probabilities, for sequences at
-    each step of the search. The groups of classifiers are averaged too. Groups that write sequences vote: each gives
-    its best outputs, their probabilities scaled to sum to the number of its runs; an output's votes are summed over the
-    groups, and the most votes win. Of equals, that of the group named first, and there the likelier one. Options of
-    searching, and the data that are scored, are those of the first run.
+    each step of the search. The groups of classifiers are averaged too. Groups that write the same symbols, but from
+    the other end or from other sources, each name their best outputs, and score all of these: the highest mean over the
+    runs of an output's log-probability wins (Sennrich et al., 2016, "Edinburgh Neural Machine Translation Systems for
+    WMT 16"). Groups that write other symbols vote: each scales the probabilities of its outputs to sum to the number
+    of its runs; an output's votes are summed over the groups, and the most votes win. Of equals, that of the group
+    named first, and there the likelier one. Options of searching, and the data that are scored, are those of the first
+    run.
     """
 
     def __init__(self, runs: Sequence[Run]) -> None:
@@ -67,7 +70,8 @@ class Committee:
     def predict(self, texts: Iterable[str], *, beam: int | None = None, nbest: int = 1) -> list[Any]:
         """Return one prediction for each text: a Label, an Output, or with `nbest` above 1 a list of Outputs.
 
-        The score of an output that was voted for is the logarithm of its share of the votes.
+        The score of an output that several groups have scored is the mean of their log-probabilities over length to the
+        power of the penalty, of one that was voted for the logarithm of its share of the votes.
         """
         first = self.groups[0]
         if len(self.groups) == 1:
@@ -80,7 +84,7 @@ class Committee:
             return []
         if first.coding.labels:
             return labels_of(self.probabilities(lines), first.coding.labels)
-        return [found[:nbest] if nbest > 1 else found[0] for found in self._elected(lines, beam, nbest)]
+        return [found[:nbest] if nbest > 1 else found[0] for found in self._ranked(lines, beam, nbest)]
 
     def probabilities(self, lines: list[str]) -> Array:
         """Return the mean over all runs of the probability of each label for each text, (texts, labels)."""
@@ -91,12 +95,46 @@ class Committee:
             total += size * group.probabilities(lines)[:, columns]
         return total / len(self.runs)
 
-    def _elected(self, lines: list[str], beam: int | None, nbest: int) -> list[list[Output]]:
-        """Return the outputs that were voted for, of each text, the one with the most votes first."""
-        ballots: list[list[Ballot]] = [[] for _ in lines]
+    def _ranked(self, lines: list[str], beam: int | None, nbest: int) -> list[list[Output]]:
+        """Return the outputs of all groups for each text, the best first."""
+        widths = [beam or max(group.setting.decoding.width, nbest, CANDIDATES) for group in self.groups]
+        decodings = [group.decoding(width, width) for group, width in zip(self.groups, widths, strict=True)]
+        if len({symbols_of(group) for group in self.groups}) == 1:
+            return self._scored(lines, decodings)
+        return self._elected(lines, decodings)
+
+    def _scored(self, lines: list[str], decodings: list[Decoding]) -> list[list[Output]]:
+        """Return the outputs by the mean of their log-probabilities over all runs."""
+        named = self._named(lines, decodings)
+        pairs = [(line, text) for line, texts in zip(lines, named, strict=True) for text in texts]
+        scores = iter(self.scores([line for line, _ in pairs], [text for _, text in pairs]))
+        outputs = [[Output(text, next(scores)) for text in texts] for texts in named]
+        return [sorted(found, key=lambda one: -one.score) for found in outputs]
+
+    def _named(self, lines: list[str], decodings: list[Decoding]) -> list[list[str]]:
+        """Return the outputs that any group finds for each line, each once."""
+        longest = min(decoding.max_length for decoding in decodings)  # so that each group can score them
+        named: list[dict[str, None]] = [{} for _ in lines]
+        for group, decoding in zip(self.groups, decodings, strict=True):
+            hypotheses = group.hypotheses(lines, decoding._replace(max_length=longest))
+            for texts, found in zip(named, hypotheses, strict=True):
+                texts |= dict.fromkeys(group.coding.codecs["tgt"].decode(one.ids) for one in found)
+        return [list(texts) for texts in named]
+
+    def scores(self, lines: list[str], outputs: list[str]) -> list[float]:
+        """Return the score of each output for its line: its mean log-probability over length to the penalty's power."""
+        logs, tokens = np.zeros(len(lines)), np.zeros(len(lines))
         for group, size in zip(self.groups, self.sizes, strict=True):
-            width = beam or max(group.setting.decoding.width, nbest, CANDIDATES)
-            decoding = group.decoding(width, width)
+            found, lengths = group.log_probabilities(lines, outputs)
+            logs += size * found
+            tokens += size * lengths
+        runs, penalty = len(self.runs), self.groups[0].setting.decoding.length_penalty
+        return [float(score) for score in logs / runs / (tokens / runs) ** penalty]
+
+    def _elected(self, lines: list[str], decodings: list[Decoding]) -> list[list[Output]]:
+        """Return the outputs by their votes."""
+        ballots: list[list[Ballot]] = [[] for _ in lines]
+        for group, size, decoding in zip(self.groups, self.sizes, decodings, strict=True):
             for row, found in zip(ballots, group.hypotheses(lines, decoding), strict=True):
                 row.append(ballot_of(found, group.coding.codecs["tgt"], decoding, votes=size))
         return [elect(row, len(self.runs)) for row in ballots]
@@ -117,8 +155,8 @@ class Committee:
         if isinstance(corpus, TextCorpus):
             return judge_probabilities(corpus, self.probabilities(corpus.texts), labels=first.coding.labels)
         rows = corpus.spread(0 if files else first.config.test_limit)
-        elected = self._elected([corpus.source_texts[row] for row in rows], beam, 1)
-        texts = [found[0].text for found in elected]
+        ranked = self._ranked([corpus.source_texts[row] for row in rows], beam, 1)
+        texts = [found[0].text for found in ranked]
         return judge_texts(corpus, rows, texts, first.coding.codecs["tgt"], bleu=first.setting.bleu)
 
     def evaluate(
@@ -131,10 +169,16 @@ class Committee:
 def vocabularies_of(run: Run) -> Hashable:
     """Return what runs must have in common for their probabilities to be of the same things."""
     sides = [
-        (side, codec.tokenizer.name, codec.lowercase, tuple(codec.vocab.tokens))
+        (side, codec.tokenizer.name, codec.lowercase, codec.direction, tuple(codec.vocab.tokens))
         for side, codec in run.coding.codecs.items()
     ]
     return tuple(sides), tuple(run.coding.labels)
+
+
+def symbols_of(run: Run) -> Hashable:
+    """Return what runs must have in common to spell each other's outputs."""
+    codec = run.coding.codecs["tgt"]
+    return codec.tokenizer.name, codec.lowercase, frozenset(codec.vocab.tokens)
 
 
 def joined(runs: Sequence[Run]) -> Run:

@@ -29,6 +29,8 @@ def vocabulary_digest(codecs: dict[str, Codec], labels: list[str]) -> str:
     digest = hashlib.sha256()
     for side, codec in codecs.items():
         digest.update("\0".join([side, *codec.vocab.tokens, *labels]).encode())
+        if codec.backwards:
+            digest.update(codec.direction.encode())
     return digest.hexdigest()
 
 

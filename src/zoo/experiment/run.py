@@ -15,7 +15,7 @@ from zoo.data import Coding, describe_notes, load_codecs, read_split
 from zoo.data.corpus import Array, Corpus, PairCorpus, Sequences, TextCorpus
 from zoo.data.vocab import BOS, EOS, UNK
 from zoo.errors import ConfigError, DataError
-from zoo.evaluation import Decoding, Outcome, Setting, autocast, decode, judge, probabilities, search
+from zoo.evaluation import Decoding, Outcome, Setting, autocast, decode, judge, log_probabilities, probabilities, search
 from zoo.experiment.directory import RunDirectory, run_path
 from zoo.experiment.identity import check_digests, vocabulary_digest
 from zoo.experiment.machine import choose_device, choose_precision, keep_memory
@@ -74,7 +74,8 @@ def attention_of(
     """Return the attention of the model's output over `source`, (output time, source time), and the tokens of both.
 
     The source is cut to `max_length`. The end symbols, which the model reads and writes too, are shown as a dot in a
-    circle, unknown tokens as a question mark.
+    circle, unknown tokens as a question mark. The output stands in the order of its text, so that from right to left
+    its end symbol comes first.
     """
     src, tgt = coding.codecs["src"].vocab, coding.codecs["tgt"].vocab
     src_ids = coding.codecs["src"].encode(source)[:max_length]
@@ -84,7 +85,8 @@ def attention_of(
         ids = search(model, *inputs, setting.decoding)[0][0].ids
         weights = model.align(*inputs, torch.tensor([[BOS, *ids]], device=setting.device))
     labels = [[*(vocab.token(one) or "?" for one in found), "⊙"] for vocab, found in ((src, src_ids), (tgt, ids))]
-    return weights[0].float().cpu().numpy(), labels[0], labels[1]
+    turn = -1 if coding.codecs["tgt"].backwards else 1
+    return weights[0].float().cpu().numpy()[::turn], labels[0], labels[1][::turn]
 
 
 def open_run(name: str | Path, *, device: str = "auto") -> "Run":
@@ -204,6 +206,16 @@ class Run:
         batches = corpus.source_loader(self.setting.batch_tokens)
         found = dict(decode(self.model, batches, decoding, device=self.device, precision=self.setting.precision))
         return [found[row] for row in range(len(lines))]
+
+    def log_probabilities(self, lines: list[str], outputs: list[str]) -> tuple[Array, Array]:
+        """Return the log-probability of each output text for its line, and its tokens with the end symbol, in number.
+
+        Lines are cut to what the model takes, as where it predicts.
+        """
+        sides = {"src": lines, "tgt": outputs}
+        src, tgt = (self.coding.codecs[side].encode_many(texts) for side, texts in sides.items())
+        corpus = PairCorpus(src=src.cut(self.config.model.max_length), tgt=tgt)
+        return log_probabilities(self.model, corpus, self.setting), tgt.lengths + 1
 
     def attention(self, text: str) -> tuple[Array, list[str], list[str]]:
         """Return the attention of the output for `text`, (output time, source time), and the tokens of both."""
