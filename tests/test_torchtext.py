@@ -16,6 +16,7 @@ from zoo.config import (
     Encoder,
     Seq2SeqConfig,
     Task,
+    TgtDirection,
     Tokenizer,
     TorchtextConfig,
     TrainConfig,
@@ -409,8 +410,11 @@ def test_reserved_spellings_in_a_text_stay_text(here: Path) -> None:
     )
 
 
-def test_batches_equal_those_of_the_zoos_own_corpora(here: Path) -> None:
-    data = build_data(paired(here, Seq2SeqConfig()))
+@pytest.mark.parametrize("direction", TgtDirection)
+def test_batches_equal_those_of_the_zoos_own_corpora(here: Path, direction: TgtDirection) -> None:
+    config = paired(here, Seq2SeqConfig())
+    config.dataset.tgt_direction = direction
+    data = build_data(config)
     model = create_model("seq2seq", sizes=data.sizes)
     loader = build_iterator(data.train, data.codecs, model, batch_size=100, seed=1, train=True)
     (batch,) = loader

@@ -210,12 +210,11 @@ class Run:
     def log_probabilities(self, lines: list[str], outputs: list[str]) -> tuple[Array, Array]:
         """Return the log-probability of each output text for its line, and its tokens with the end symbol, in number.
 
-        Lines are cut to what the model takes, as where it predicts.
+        Lines and outputs are cut to what the model takes.
         """
-        sides = {"src": lines, "tgt": outputs}
-        src, tgt = (self.coding.codecs[side].encode_many(texts) for side, texts in sides.items())
-        corpus = PairCorpus(src=src.cut(self.config.model.max_length), tgt=tgt)
-        return log_probabilities(self.model, corpus, self.setting), tgt.lengths + 1
+        codecs, longest = self.coding.codecs, self.config.model.max_length
+        src, tgt = codecs["src"].encode_many(lines).cut(longest), codecs["tgt"].encode_many(outputs).cut(longest)
+        return log_probabilities(self.model, PairCorpus(src=src, tgt=tgt), self.setting), tgt.lengths + 1
 
     def attention(self, text: str) -> tuple[Array, list[str], list[str]]:
         """Return the attention of the output for `text`, (output time, source time), and the tokens of both."""
