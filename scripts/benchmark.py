@@ -13,7 +13,6 @@ not installed is reported as absent. Results are printed as Markdown; `--json FI
 
 import argparse
 import json
-import platform
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -31,6 +30,7 @@ import peers
 import torch
 from benchmark_data import data, lines, startup
 from comparison import Bench, Row, Task, compare, recipe, table
+from hardware import processor
 
 from zoo.benchmark import (
     DecodingTask,
@@ -395,11 +395,9 @@ SECTIONS: dict[str, Callable[[Bench], list[Row]]] = {
 
 def machine() -> str:
     """Name what was measured on."""
-    listed = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    names = [line.partition(":")[2].strip() for line in listed if line.startswith("model name")]
     found = [f"{peer.NAME} {peer.version()}" for peer in peers.PEERS if not absent(peer)]
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{torch.get_num_threads()} threads"
-    return f"{(names or [platform.processor()])[0]}, {device}; torch {torch.__version__}; {', '.join(found)}"
+    return f"{processor()}, {device}; torch {torch.__version__}; {', '.join(found)}"
 
 
 def main() -> None:

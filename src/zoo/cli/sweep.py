@@ -132,13 +132,13 @@ def earlier_results(config: TrainConfig) -> dict[str, Any] | None:
     path = Path(str(config.run_dir))
     try:
         results = json.loads((path / "results.json").read_text(encoding="utf-8"))
-        same = _comparable(load_config(path / "config.yaml")) == _comparable(config)
+        same = comparable(load_config(path / "config.yaml")) == comparable(config)
     except (OSError, ValueError, ConfigError):  # the training says what is wrong there
         return None
     return {**results, "run_dir": str(path), "already_finished": True} if same and isinstance(results, dict) else None
 
 
-def _comparable(config: TrainConfig) -> dict[str, Any]:
+def comparable(config: TrainConfig) -> dict[str, Any]:
     """Return the options that make a run what it is, the paths of its data absolute."""
     config = deepcopy(config)
     make_absolute(config)

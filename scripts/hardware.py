@@ -1,0 +1,39 @@
+"""What figures were measured on, and by which state of the code."""
+
+import platform
+import subprocess
+from pathlib import Path
+
+import torch
+
+CODE = ("src", "configs", "scripts")
+
+
+def processor() -> str:
+    """Name the processor."""
+    listed = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    names = [line.partition(":")[2].strip() for line in listed if line.startswith("model name")]
+    return (names or [platform.processor()])[0]
+
+
+def machine() -> str:
+    """Name what a training with `device=auto` runs on here."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    count = torch.get_num_threads()
+    return f"{processor()}, {count} thread{'s' if count > 1 else ''}"
+
+
+def commit() -> str:
+    """Name the commit that is checked out, with a + where code has changed since; empty outside of git."""
+    root = Path(__file__).parents[1]
+    head, changed = _git(root, "rev-parse", "--short=10", "HEAD"), _git(root, "status", "--porcelain", "--", *CODE)
+    return head and head + ("+" if changed else "")
+
+
+def _git(root: Path, *words: str) -> str:
+    try:
+        run = subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, check=False)
+    except OSError:
+        return ""
+    return run.stdout.strip() if run.returncode == 0 else ""

@@ -1,0 +1,195 @@
+"""What is reproduced: for each task the experiment, its members and seeds, the files, and the figures reported."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import baselines
+from baselines import Baseline
+from published import RATES
+
+from zoo.errors import ConfigError, DataError, unknown
+
+
+@dataclass(frozen=True, kw_only=True)
+class Member:
+    """A model of a recipe: what tables call it, what it changes, and its seeds (none: those of the recipe)."""
+
+    name: str
+    overrides: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How a published result is made again.
+
+    The first member is the single model that is reported; all members with all their seeds are the ensemble. Files are
+    relative to the directory of the data; one with `{}` is two line-aligned files, named by `sides`. Without `dev` it
+    is held out of train, without `train` the data come with pip. `test` are patterns, of which the first that matches
+    counts. The first of the metrics is the main one.
+    """
+
+    name: str
+    task: str = ""
+    experiment: str
+    metrics: tuple[str, ...]
+    members: tuple[Member, ...]
+    seeds: tuple[int, ...] = (1, 2, 3)
+    train: str = ""
+    dev: str = ""
+    test: tuple[str, ...] = ()
+    sides: tuple[str, ...] = ()
+    overrides: tuple[str, ...] = ()
+    baselines: tuple[Baseline, ...] = (baselines.MAJORITY,)
+
+    @property
+    def title(self) -> str:
+        """What the command line calls the recipe."""
+        return f"{self.name}/{self.task}" if self.task else self.name
+
+
+# ---- the recipes
+
+PRONUNCIATION = (baselines.COPY_LETTERS, baselines.NEAREST)
+LANGUAGES = ("ady", "arm", "bul", "dut", "fre", "geo", "gre", "hin", "hun", "ice", "jpn", "kor", "lit", "rum", "vie")
+SEVERAL_SEEDS = ("bul", "fre", "kor")
+"""Languages that are trained with three seeds; the others, to save time, with one."""
+
+
+def sigmorphon(language: str) -> Recipe:
+    """Return the recipe of one language of SIGMORPHON 2020, task 1."""
+    home = "sigmorphon2020-g2p"
+    return Recipe(
+        name="sigmorphon2020",
+        task=language,
+        experiment="sigmorphon2020",
+        metrics=RATES,
+        members=(Member(name="transformer"),),
+        seeds=(1, 2, 3) if language in SEVERAL_SEEDS else (1,),
+        train=f"{home}/train/{language}_train.tsv",
+        dev=f"{home}/dev/{language}_dev.tsv",
+        test=(f"{home}/test/{language}_test.tsv", f"{home}/test/{language}*.tsv", f"{home}/{language}_test.tsv"),
+        baselines=PRONUNCIATION,
+    )
+
+
+RECIPES = (
+    *map(sigmorphon, LANGUAGES),
+    Recipe(
+        name="cmudict",
+        experiment="cmudict_g2p",
+        metrics=RATES,
+        members=(Member(name="transformer"),),
+        train="cmudict-g2p/g014b2b.train",
+        test=("cmudict-g2p/g014b2b.test", "cmudict-g2p/*test*"),
+        baselines=PRONUNCIATION,
+    ),
+    Recipe(
+        name="multi30k",
+        experiment="multi30k",
+        metrics=("bleu", "chrf"),
+        members=(Member(name="transformer"),),
+        train="multi30k/tok/train.lc.norm.tok.{}",
+        dev="multi30k/tok/val.lc.norm.tok.{}",
+        test=tuple(f"multi30k/tok/{name}*.{{}}" for name in ("test_2016_flickr", "test_2016", "test2016", "test.")),
+        sides=("en", "de"),
+        overrides=("dataset.bleu=none",),  # the files are tokenized
+        baselines=(baselines.COPY, baselines.NEAREST),
+    ),
+    Recipe(
+        name="nsmc",
+        experiment="nsmc",
+        metrics=("accuracy", "macro_f1"),
+        members=(Member(name="cnn"),),
+        train="nsmc/ratings_train.txt",
+        test=("nsmc/ratings_test.txt", "nsmc/*test*"),
+    ),
+    Recipe(
+        name="trec6",
+        experiment="trec6",
+        metrics=("accuracy", "macro_f1"),
+        members=(Member(name="cnn"),),
+        train="trec6/train.tsv",
+        test=("trec6/test.tsv", "trec6/test*"),
+    ),
+    Recipe(
+        name="sst2",
+        experiment="sst2",
+        metrics=("accuracy", "macro_f1"),
+        members=(Member(name="bag"),),
+        train="sst/binary_train.tsv",
+        dev="sst/binary_dev.tsv",
+        test=("sst/binary_test.tsv", "sst/binary_test*"),
+    ),
+    Recipe(
+        name="r8",
+        experiment="r8",
+        metrics=("accuracy", "macro_f1"),
+        members=(Member(name="bag"),),
+        train="r8/train.txt",
+        test=("r8/test.txt", "r8/*test*"),
+    ),
+    Recipe(name="imdb", experiment="imdb", metrics=("accuracy", "macro_f1"), members=(Member(name="bag"),)),
+)
+
+
+def tasks_of(name: str) -> list[str]:
+    """Return the tasks of a recipe of several, such as languages."""
+    return [recipe.task for recipe in RECIPES if recipe.name == name and recipe.task]
+
+
+def select(name: str) -> list[Recipe]:
+    """Return the recipes that a name means; ConfigError where there is none."""
+    found = [one for one in RECIPES if name in ("all", one.name, one.title)]
+    if not found:
+        names = dict.fromkeys(name for one in RECIPES for name in (one.name, one.title))
+        raise ConfigError(unknown("recipe", name, ["all", *names]))
+    return found
+
+
+# ---- their files
+
+
+class Files(NamedTuple):
+    """The files of each part: one, two line-aligned ones, or none."""
+
+    train: list[str]
+    dev: list[str]
+    test: list[str]
+
+    @property
+    def splits(self) -> list[str]:
+        """The parts that are scored; data that come with pip have both."""
+        return ["dev", "test"] if self.test or not self.train else ["dev"]
+
+
+def find_files(recipe: Recipe, folder: Path) -> Files:
+    """Return where the files of a recipe lie; DataError names one that is missing, unless that is the test file."""
+    train, dev = (_first(recipe, folder, (name,)) for name in (recipe.train, recipe.dev))
+    for name, found in ((recipe.train, train), (recipe.dev, dev)):
+        if name and not found:
+            raise DataError(f"{folder / name}: no such file; {recipe.title} needs it, name its directory with --data")
+    return Files(train, dev, _first(recipe, folder, recipe.test))
+
+
+def _first(recipe: Recipe, folder: Path, patterns: tuple[str, ...]) -> list[str]:
+    for pattern in filter(None, patterns):
+        for found in sorted(folder.glob(pattern.format(*recipe.sides[:1]))):
+            paths = [found.with_suffix(f".{side}") for side in recipe.sides] or [found]
+            if all(path.is_file() for path in paths):
+                return [str(path.absolute()) for path in paths]
+    return []
+
+
+def seeds_of(recipe: Recipe, member: Member, asked: list[int] | None) -> tuple[int, ...]:
+    """Return with which seeds a member is trained."""
+    return tuple(asked or member.seeds or recipe.seeds)
+
+
+def each_member(recipe: Recipe, asked: list[int] | None) -> Iterator[tuple[Member, int]]:
+    """Yield every model of a recipe with its seed."""
+    for member in recipe.members:
+        for seed in seeds_of(recipe, member, asked):
+            yield member, seed

@@ -1,0 +1,230 @@
+"""Make the published results again: train what a recipe names, score it and its ensemble, and write the rows.
+
+    python scripts/reproduce.py --list
+    python scripts/reproduce.py sigmorphon2020/kor --data DIR     # one language; `sigmorphon2020`: all fifteen
+    python scripts/reproduce.py imdb                              # the data came with pip
+    python scripts/reproduce.py all --data DIR                    # about a day on two cores
+    python scripts/reproduce.py all --data DIR --baselines        # what needs no training
+    python scripts/reproduce.py trec6 --data DIR --seeds 1 --results /tmp/try max_steps=20   # to see that it runs
+    python scripts/reproduce.py --tables                          # README and docs/results.md from results/*.csv
+
+Runs are kept under `runs/reproduce` (`--out`): finished ones are not trained again, interrupted ones go on. Training
+never sees a test file; where one lies in DIR, the finished runs are scored on it, also when it came later. Rows go to
+`results/NAME.csv` (`--results`), in the place of those with the same key. Options of `zoo-train` may follow the
+name, to try something; then `--results` has to name another directory.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import baselines
+import training_jobs
+from hardware import commit
+from recipes import RECIPES, Files, Recipe, find_files, select, tasks_of
+from results_table import update_pages
+from rows import ENSEMBLE, Row, add_rows, rounded
+from training_jobs import Job
+
+import zoo
+from zoo.bootstrap import intervals
+from zoo.cli.exits import guarded
+from zoo.cli.runs import Parser
+from zoo.cli.streams import complain, say
+from zoo.cli.tables import columns
+from zoo.data.build import read_parts
+from zoo.data.splits import Rows
+from zoo.errors import ConfigError
+from zoo.metrics import Scores
+
+ROOT = Path(__file__).parents[1]
+SPLITS = {"dev": "valid", "test": "test"}
+"""What a part is called in results, and by the zoo."""
+
+
+class Trained(NamedTuple):
+    """What is said of a model beside its scores; of an ensemble the sums."""
+
+    parameters: int = 0
+    seconds: float = 0.0
+    hardware: str = ""
+    commit: str = ""
+    members: str = ""
+
+
+class Report:
+    """Where the rows of one recipe go: into its file at once, and to the command line at the end."""
+
+    def __init__(self, recipe: Recipe, folder: Path) -> None:
+        self.recipe, self.path = recipe, folder / f"{recipe.name}.csv"
+        self.rows: list[Row] = []
+
+    def add(self, model: str, seed: str, scores: dict[str, Scores], told: Trained) -> None:
+        """Enter a model's scores on each part."""
+        rows = [row for split, one in scores.items() for row in self._rows(model, seed, split, one, told)]
+        add_rows(self.path, rows, tasks=tasks_of(self.recipe.name))
+        self.rows += rows
+
+    def _rows(self, model: str, seed: str, split: str, scores: Scores, told: Trained) -> Iterator[Row]:
+        values, bounds = scores.metrics(), intervals(scores)
+        for metric in self.recipe.metrics:
+            yield Row(
+                recipe=self.recipe.name,
+                task=self.recipe.task,
+                model=model,
+                seed=seed,
+                split=split,
+                metric=metric,
+                value=rounded(values[metric]),
+                low=rounded(bounds[metric].low),
+                high=rounded(bounds[metric].high),
+                sources=len(scores),
+                parameters=told.parameters,
+                seconds=round(told.seconds, 1),
+                hardware=told.hardware,
+                members=told.members,
+                signature=scores.signatures.get(f"{metric}_signature", ""),
+                version=zoo.__version__,
+                commit=told.commit or commit(),
+            )
+
+
+# ---- what is done for a recipe
+
+
+def score_baselines(recipe: Recipe, files: Files, report: Report) -> None:
+    """Enter what costs nothing."""
+    words = training_jobs.words_of(recipe, files)
+    if files.test:
+        words.append(training_jobs.file_word("test", files.test))
+    config = training_jobs.composed(words)
+    parts = read_parts(config)
+    train = Rows.of(parts.train.each())
+    for one in recipe.baselines:
+        scores = {split: baselines.score(one, train, getattr(parts, SPLITS[split]), config) for split in files.splits}
+        report.add(one.name, "", scores, Trained())
+
+
+def score_jobs(jobs: Sequence[Job], files: Files, report: Report) -> None:
+    """Train the models of a recipe one after the other, and enter each of them and all together."""
+    told = []
+    for job in jobs:
+        results = training_jobs.train(job)
+        told.append(trained(job, results))
+        report.add(job.member.name, str(job.seed), scores_of(zoo.load(job.run.path), files), told[-1])
+    if len(jobs) > 1:
+        complain(f"{report.recipe.title}: {len(jobs)} together")
+        together = zoo.load(*(job.run.path for job in jobs))
+        report.add(ENSEMBLE, "", scores_of(together, files), added(jobs, told))
+
+
+def scores_of(model: Any, files: Files) -> dict[str, Scores]:
+    """Return the scores of a run, or of several together, on each part."""
+    read = {"test": files.test or None}
+    return {split: model.outcome(SPLITS[split], files=read.get(split)).scores for split in files.splits}
+
+
+def trained(job: Job, results: dict[str, Any]) -> Trained:
+    """Return what is said of a run."""
+    note = training_jobs.note_of(job)
+    hardware = "; ".join(note.get("hardware", []))
+    return Trained(results["parameters"], results["seconds"], hardware, note.get("commit", [""])[-1])
+
+
+def added(jobs: Sequence[Job], told: Sequence[Trained]) -> Trained:
+    """Return what is said of several runs together."""
+    seeds: dict[str, list[str]] = {}
+    for job in jobs:
+        seeds.setdefault(job.member.name, []).append(str(job.seed))
+    members = ", ".join(f"{name} {' '.join(found)}" for name, found in seeds.items())
+    hardware = "; ".join(dict.fromkeys(one.hardware for one in told if one.hardware))
+    return Trained(sum(one.parameters for one in told), sum(one.seconds for one in told), hardware, members=members)
+
+
+# ---- the command line
+
+
+def shown(rows: Sequence[Row]) -> str:
+    """Write rows in columns."""
+    heads = ["recipe", "task", "model", "seed", "part", "metric", "value"]
+    cells = [[row.recipe, row.task, row.model, row.seed, row.split, row.metric,
+              f"{row.value:.4f} [{row.low:.4f}, {row.high:.4f}]"] for row in rows]  # fmt: skip
+    return "\n".join(columns([heads, *cells]))
+
+
+def listing() -> str:
+    """Name the recipes: experiment, members, seeds and files."""
+    heads = ["recipe", "experiment", "members", "seeds", "train"]
+    cells = [[one.title, one.experiment, ", ".join(member.name for member in one.members),
+              " ".join(map(str, one.seeds)), one.train or "(comes with pip)"] for one in RECIPES]  # fmt: skip
+    return "\n".join(columns([heads, *cells]))
+
+
+def options_of(arguments: list[str]) -> argparse.Namespace:
+    """Return what the command line asks for; words with `=` are options of `zoo-train`."""
+    parser = Parser(prog="reproduce.py", description=__doc__, allow_abbrev=False,
+                    formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser.add_argument("name", nargs="?", metavar="NAME", help="a recipe, one of its tasks (NAME/TASK), or all")
+    parser.add_argument("--data", metavar="DIR", help="where the folders of the data lie")
+    parser.add_argument("--seeds", type=int, nargs="+", metavar="N", help="instead of the recipe's own")
+    parser.add_argument("--out", type=Path, default=Path("runs/reproduce"), help="where runs are kept")
+    parser.add_argument("--results", type=Path, help="where the CSV files are kept; default: results/ of the project")
+    parser.add_argument("--baselines", action="store_true", help="train nothing, score only what needs no training")
+    parser.add_argument("--list", action="store_true", help="name the recipes")
+    parser.add_argument("--tables", action="store_true", help="write the tables of README.md and docs/results.md")
+    changes = [word for word in arguments if "=" in word and not word.startswith("-")]
+    options = parser.parse_args([word for word in arguments if word not in changes])
+    options.changes = changes
+    if changes and options.results is None:
+        raise ConfigError(f"{' '.join(changes)} changes the recipe; name another place for its rows with --results DIR")
+    if not (options.name or options.list or options.tables):
+        raise ConfigError("name a recipe; `--list` shows which there are")
+    options.results = options.results or ROOT / "results"
+    return options
+
+
+def reproduce(arguments: list[str]) -> int:
+    """Do what the command line asks for, after a check of all files and options."""
+    options = options_of(arguments)
+    if options.list:
+        say(listing())
+    if options.tables:
+        update_pages(ROOT, options.results)
+    if not options.name:
+        return 0
+    found = [(recipe, files_of(recipe, options.data)) for recipe in select(options.name)]
+    if lacking := without_test(found):
+        complain(lacking)
+    jobs = [training_jobs.jobs_of(recipe, files, options.out, seeds=options.seeds, changes=options.changes)
+            for recipe, files in found]  # fmt: skip
+    rows = []
+    for (recipe, files), trainings in zip(found, jobs, strict=True):
+        report = Report(recipe, options.results)
+        score_baselines(recipe, files, report)
+        if not options.baselines:
+            score_jobs(trainings, files, report)
+        rows += report.rows
+    say(shown(rows))
+    return 0
+
+
+def files_of(recipe: Recipe, folder: str | None) -> Files:
+    """Return the files of a recipe."""
+    if recipe.train and folder is None:
+        raise ConfigError(f"{recipe.title} needs --data DIR, the directory with {recipe.train}")
+    return find_files(recipe, Path(folder or ".").expanduser())
+
+
+def without_test(found: Sequence[tuple[Recipe, Files]]) -> str:
+    """Name the recipes that have no test file."""
+    lacking = [recipe for recipe, files in found if "test" not in files.splits]
+    if not lacking:
+        return ""
+    first = "".join(f" ({pattern.format(*lacking[0].sides)})" for pattern in lacking[0].test[:1])
+    return f"no test file{first}, so only dev is scored: {', '.join(recipe.title for recipe in lacking)}"
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(lambda: reproduce(sys.argv[1:])))

@@ -1,0 +1,147 @@
+"""Rows of `results/NAME.csv`: what each model of a recipe reached, with which seed, on which part."""
+
+import csv
+import io
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from zoo.errors import BusyError, DataError
+from zoo.storage import alone, write_durably
+
+MACRO = "macro"
+"""The task of rows that are means over all tasks of a recipe."""
+ENSEMBLE = "ensemble"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A figure, the bounds of 95 % of its bootstrap resamples, and what it is of.
+
+    `seed` is empty for baselines and ensembles, whose runs `members` names. `seconds` are those of training, `hardware`
+    is what was trained on, and `version` and `commit` are of the code that scored.
+    """
+
+    recipe: str
+    task: str
+    model: str
+    seed: str
+    split: str
+    metric: str
+    value: float
+    low: float
+    high: float
+    sources: int
+    parameters: int
+    seconds: float
+    hardware: str
+    members: str
+    signature: str
+    version: str
+    commit: str
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What is there once in a file."""
+        return self.task, self.model, self.seed, self.split, self.metric
+
+    @property
+    def order(self) -> tuple[Any, ...]:
+        """What rows are sorted by: baselines, models and their seeds, ensembles."""
+        kind = (self.model == ENSEMBLE, not self.model.startswith("baseline"), self.model)
+        return self.task, kind, len(self.seed), self.seed, self.split, self.metric
+
+
+COLUMNS = [field.name for field in fields(Row)]
+TYPES = {field.name: field.type for field in fields(Row)}
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Return the rows of a file, none where it does not exist; DataError where it is none of ours."""
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        if reader.fieldnames != COLUMNS:
+            raise DataError(f"{path}:1: the columns are not {','.join(COLUMNS)}; move the file away and run again")
+        return [_row(record, f"{path}:{reader.line_num}") for record in reader]
+
+
+def _row(record: dict[str, str], where: str) -> Row:
+    try:
+        return Row(**{name: TYPES[name](text) for name, text in record.items()})  # type: ignore[operator]
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{where}: malformed ({error}); move the file away and run again") from error
+
+
+def add_rows(path: Path, rows: Iterable[Row], *, tasks: Sequence[str] = ()) -> None:
+    """Put rows into a file, in the place of those with the same keys; others stay.
+
+    `tasks` are those of the recipe where it has several: then means over all of them are made anew.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _alone_in_time(path.parent):
+        found = {row.key: row for row in [*read_rows(path), *rows] if row.task != MACRO}
+        kept = [*found.values(), *(macro_rows(list(found.values()), tasks) if tasks else [])]
+        write_durably(path, _text(sorted(kept, key=lambda row: row.order)).encode())
+
+
+@contextmanager
+def _alone_in_time(folder: Path) -> Iterator[None]:
+    """Have a directory alone as soon as no other process has it."""
+    with ExitStack() as stack:
+        while True:
+            try:
+                stack.enter_context(alone(folder))
+                break
+            except BusyError:
+                time.sleep(0.05)
+        yield
+
+
+def _text(rows: Iterable[Row]) -> str:
+    file = io.StringIO()
+    writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(map(asdict, rows))
+    return file.getvalue()
+
+
+def macro_rows(rows: Iterable[Row], tasks: Sequence[str]) -> Iterator[Row]:
+    """Yield the mean over all tasks of each model, seed, part and metric that there is of every one of them.
+
+    The tasks have sources of their own, so that the squares of the distances to the bounds add up. Parameters and
+    seconds are the means of a task's.
+    """
+    groups: dict[tuple[str, ...], dict[str, Row]] = defaultdict(dict)
+    for row in rows:
+        groups[row.key[1:]][row.task] = row
+    for group in groups.values():
+        if set(group) == set(tasks):
+            yield _macro_row([group[task] for task in tasks])
+
+
+def _macro_row(rows: Sequence[Row]) -> Row:
+    value = mean(row.value for row in rows)
+    below, above = (
+        sum(distance**2 for distance in distances) ** 0.5 / len(rows)
+        for distances in ([row.value - row.low for row in rows], [row.high - row.value for row in rows])
+    )
+    texts = {name: "; ".join(dict.fromkeys(getattr(row, name) for row in rows if getattr(row, name)))
+             for name in ("hardware", "members", "signature", "version", "commit")}  # fmt: skip
+    return Row(
+        recipe=rows[0].recipe, task=MACRO, model=rows[0].model, seed=rows[0].seed, split=rows[0].split,
+        metric=rows[0].metric, value=rounded(value), low=rounded(value - below), high=rounded(value + above),
+        sources=sum(row.sources for row in rows), parameters=round(mean(row.parameters for row in rows)),
+        seconds=round(mean(row.seconds for row in rows), 1), **texts,
+    )  # fmt: skip
+
+
+def rounded(value: float) -> float:
+    """Return a figure as it is written: six decimals, which no table shows."""
+    return round(value, 6)

@@ -1,0 +1,157 @@
+"""The trainings of a recipe, each a `zoo-train` of its own that goes on where it was interrupted."""
+
+import json
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from hardware import commit, machine
+from recipes import Files, Member, Recipe, each_member
+
+from zoo.cli.overrides import config_of, parse, write_value
+from zoo.cli.streams import complain
+from zoo.cli.sweep import comparable, earlier_results, job_name
+from zoo.config import TrainConfig
+from zoo.errors import ConfigError, ZooError
+from zoo.experiment.directory import RunDirectory
+
+NOTE = "reproduced.json"
+"""Beside a run's own files: what it was trained on, and by which code."""
+
+
+class Job(NamedTuple):
+    """A model to train: whose it is, its options as they are typed, and the config that they come to."""
+
+    recipe: Recipe
+    member: Member
+    seed: int
+    words: list[str]
+    config: TrainConfig
+
+    @property
+    def run(self) -> RunDirectory:
+        return RunDirectory(Path(str(self.config.run_dir)))
+
+    @property
+    def title(self) -> str:
+        return f"{self.recipe.title} {self.member.name} seed {self.seed}"
+
+
+class FailedError(ZooError):
+    """A training ended with an exit code of its own."""
+
+    def __init__(self, job: Job, code: int) -> None:
+        super().__init__(f"{job.title}: the training ended with exit code {code}, see above; run it again to go on")
+        self.exit_code = code if code > 0 else 128 - code
+
+
+def jobs_of(recipe: Recipe, files: Files, out: Path, *, seeds: list[int] | None = None,
+            changes: Sequence[str] = ()) -> list[Job]:  # fmt: skip
+    """Return the trainings of a recipe; ConfigError where options do not fit, before anything is trained."""
+    found = []
+    for member, seed in each_member(recipe, seeds):
+        folder = out / recipe.title / job_name([member.name, str(seed), *changes])
+        words = [*words_of(recipe, files), *member.overrides, *changes, f"seed={seed}"]
+        words = merged([*words, f"run_dir={folder.absolute()}"])
+        found.append(Job(recipe, member, seed, words, composed(words)))
+    return found
+
+
+def words_of(recipe: Recipe, files: Files) -> list[str]:
+    """Return the options that all members have: the experiment and the files to train with."""
+    parts = {"train": files.train, "valid": files.dev}
+    named = [file_word(part, paths) for part, paths in parts.items() if paths]
+    return [f"experiment={recipe.experiment}", *named, *recipe.overrides]
+
+
+def file_word(part: str, paths: list[str]) -> str:
+    """Return the option that names the files of a part."""
+    return f"dataset.{part}={write_value(paths) if len(paths) > 1 else paths[0]}"
+
+
+def merged(words: Sequence[str]) -> list[str]:
+    """Return options, of those with the same key the last."""
+    return list({parse(word).key: word for word in words}.values())
+
+
+def composed(words: Sequence[str]) -> TrainConfig:
+    """Return what options come to."""
+    parsed = [parse(word) for word in words]
+    return config_of({item.key: item.texts[0] for item in parsed})
+
+
+def train(job: Job) -> dict[str, Any]:
+    """Train, unless that is done, and return the results of the run."""
+    if earlier := earlier_results(job.config):
+        complain(f"{job.title}: finished before")
+        return earlier
+    _check_same(job)
+    complain(f"{job.title}: zoo-train {shlex.join(job.words)} resume=true")
+    begun = time.monotonic()
+    try:
+        code = run_to_end([sys.executable, "-m", "zoo", "train", *job.words, "resume=true"])
+    finally:
+        _note(job)
+    if code:
+        raise FailedError(job, code)
+    complain(f"{job.title}: done in {time.monotonic() - begun:.0f} s")
+    return job.run.read_results()
+
+
+def _check_same(job: Job) -> None:
+    """Refuse a run that was begun with other options, as of a recipe that has changed since: it would be a mixture."""
+    if not job.run.begun:
+        return
+    saved, asked = flat(comparable(job.run.read_config())), flat(comparable(job.config))
+    changed = [f"{key} was {saved.get(key)!r} and is {value!r}" for key, value in asked.items()
+               if saved.get(key) != value]  # fmt: skip
+    if changed:
+        raise ConfigError(f"{job.run.path} was begun with other options ({', '.join(changed[:3])}); remove it, or set "
+                          "--out")  # fmt: skip
+
+
+def flat(options: dict[str, Any], before: str = "") -> dict[str, Any]:
+    """Return nested options by their dotted keys."""
+    found: dict[str, Any] = {}
+    for key, value in options.items():
+        found |= flat(value, f"{before}{key}.") if isinstance(value, dict) else {f"{before}{key}": value}
+    return found
+
+
+def run_to_end(command: Sequence[str]) -> int:
+    """Run a command whose results go to our stderr; a signal that ends us lets it save first."""
+    process = subprocess.Popen(command, stdout=2)
+    try:
+        return process.wait()
+    except KeyboardInterrupt:  # the terminal has sent it to both
+        process.wait()
+        raise
+    except SystemExit:
+        process.terminate()
+        process.wait()
+        raise
+
+
+# ---- what a run was trained on
+
+
+def _note(job: Job) -> None:
+    """Add this machine and this commit to what is known of a run."""
+    if job.run.begun:
+        known = note_of(job)
+        for key, value in (("hardware", machine()), ("commit", commit())):
+            known[key] = [*(one for one in known.get(key, []) if one != value), value]
+        (job.run.path / NOTE).write_text(json.dumps(known, ensure_ascii=False) + "\n", "utf-8")
+
+
+def note_of(job: Job) -> dict[str, list[str]]:
+    """Return the machines and commits that a run was trained on, the last one last."""
+    try:
+        found = json.loads((job.run.path / NOTE).read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,358 @@
+"""`scripts/reproduce.py`: recipes compose, rows keep their keys, tables say what they hold, no run is made twice."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import mean, stdev
+
+import baselines
+import pytest
+import recipes
+import reproduce
+import results_table
+from commands import PATIENCE, environment, one_error
+from rapidfuzz.distance import Levenshtein
+from recipes import RECIPES, Files, Member, Recipe, each_member, find_files, select
+from rows import COLUMNS, ENSEMBLE, MACRO, Row, add_rows, read_rows
+from training_jobs import jobs_of
+
+from zoo.cli.exits import guarded
+from zoo.cli.overrides import config_of
+from zoo.data.splits import Rows
+from zoo.errors import ConfigError, DataError, StorageError
+
+ROOT = Path(__file__).parents[1]
+LETTERS = ["ab", "ba", "aab", "bba", "abab", "baba", "a", "b", "aa", "bb", "abb", "baa"]
+
+
+@pytest.fixture
+def row() -> Callable[..., Row]:
+    """Return what makes a row; keywords change it."""
+
+    def make(**changes: object) -> Row:
+        values = {"recipe": "trec6", "task": "", "model": "cnn", "seed": "1", "split": "dev", "metric": "accuracy",
+                  "value": 0.5, "low": 0.4, "high": 0.7, "sources": 10, "parameters": 1_500_000, "seconds": 90.0,
+                  "hardware": "a machine", "members": "", "signature": "", "version": "1", "commit": "abc"}  # fmt: skip
+        return Row(**{**values, **changes})  # type: ignore[arg-type]
+
+    return make
+
+
+def run(*words: str) -> int:
+    return guarded(lambda: reproduce.reproduce(list(words)))
+
+
+# ---- recipes
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.title)
+def test_every_member_of_a_recipe_composes_and_has_a_run_of_its_own(recipe: Recipe, tmp_path: Path) -> None:
+    files = Files(*([f"{part}.{side}" for side in recipe.sides or ("txt",)] for part in ("train", "dev", "test")))
+    files = files if recipe.train else Files([], [], [])
+    jobs = jobs_of(recipe, files, tmp_path)
+    assert len({job.run.path for job in jobs}) == len(jobs) == len(list(each_member(recipe, None)))
+    assert not any(getattr(job.config.dataset, "test", "") for job in jobs)
+
+
+def test_a_member_replaces_what_the_recipe_has_chosen(tmp_path: Path) -> None:
+    recipe = Recipe(name="x", experiment="korean_g2p", metrics=("accuracy",), train="a", overrides=("beam=3",),
+                    members=(Member(name="one"), Member(name="two", overrides=("model=seq2seq", "beam=4"), seeds=(7,))),
+                    seeds=(1, 2))  # fmt: skip
+    jobs = jobs_of(recipe, Files(["a"], [], []), tmp_path)
+    assert [(job.config.model.name, job.config.beam, job.config.seed) for job in jobs] == [
+        ("transformer", 3, 1), ("transformer", 3, 2), ("seq2seq", 4, 7)]  # fmt: skip
+    asked = jobs_of(recipe, Files(["a"], [], []), tmp_path, seeds=[5], changes=["beam=6"])
+    assert [(job.config.beam, job.config.seed) for job in asked] == [(6, 5), (6, 5)]
+    assert not {job.run.path for job in jobs} & {job.run.path for job in asked}
+
+
+def test_a_name_means_one_recipe_all_of_its_tasks_or_everything() -> None:
+    assert [recipe.task for recipe in select("sigmorphon2020")] == list(recipes.LANGUAGES)
+    assert [recipe.task for recipe in select("sigmorphon2020/kor")] == ["kor"]
+    assert select("all") == list(RECIPES)
+    with pytest.raises(ConfigError, match="unknown recipe 'trec'; did you mean 'trec6'"):
+        select("trec")
+
+
+def test_files_are_found_under_their_natural_names_and_a_missing_one_is_named(tmp_path: Path) -> None:
+    for name in ("sst/binary_train.tsv", "sst/binary_dev.tsv", "sst/fine_test.tsv", "multi30k/tok/val.lc.norm.tok.en",
+                 "multi30k/tok/train.lc.norm.tok.en", "multi30k/tok/train.lc.norm.tok.de",
+                 "multi30k/tok/val.lc.norm.tok.de", "multi30k/tok/test.lc.norm.tok.en"):  # fmt: skip
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("a\tb\n")
+    (sst,), (multi30k,), (trec6,) = map(select, ("sst2", "multi30k", "trec6"))
+    assert find_files(sst, tmp_path).splits == ["dev"]
+    assert find_files(multi30k, tmp_path).test == []  # one of two sides is not enough
+    (tmp_path / "sst/binary_test.tsv").touch()
+    (tmp_path / "multi30k/tok/test.lc.norm.tok.de").touch()
+    assert find_files(sst, tmp_path).splits == ["dev", "test"]
+    assert [Path(path).name for path in find_files(multi30k, tmp_path).test] == [
+        "test.lc.norm.tok.en", "test.lc.norm.tok.de"]  # fmt: skip
+    with pytest.raises(DataError, match=r"trec6/train\.tsv: no such file; trec6 needs it"):
+        find_files(trec6, tmp_path)
+
+
+@pytest.mark.parametrize(("words", "code", "message"), [
+    (["trec6"], 2, "trec6 needs --data DIR"),
+    (["nothing"], 2, "unknown recipe 'nothing'"),
+    ([], 2, "name a recipe"),
+    (["trec6", "--seed", "1"], 2, "unrecognized arguments"),
+    (["trec6", "--data", ".", "epochs=1"], 2, "epochs=1 changes the recipe; name another place"),
+    (["trec6", "--data", "nowhere"], 3, "nowhere/trec6/train.tsv: no such file"),
+    (["imdb", "--results", "r", "epoch=1"], 2, "did you mean 'epochs'"),
+], ids=str)  # fmt: skip
+def test_a_mistake_is_one_line_and_an_exit_code(words: list[str], code: int, message: str, here: Path,
+                                                capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip
+    assert run(*words) == code
+    assert message in one_error(capsys.readouterr().err)
+    assert not list(here.iterdir())
+
+
+def test_the_list_names_every_recipe(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--list") == 0
+    listed = [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]]
+    assert listed == [recipe.title for recipe in RECIPES]
+
+
+# ---- baselines
+
+
+def test_baselines_answer_with_the_commonest_the_nearest_and_the_source_itself() -> None:
+    train = Rows(["cat", "dog", "cart", "dog"], ["K AE T", "D AO G", "K AA R T", "D AA G"])
+    assert baselines.majority(Rows(["x", "y", "z"], ["1", "0", "1"]), ["a", "b"]) == ["1", "1"]
+    assert baselines.copy(train, ["a b"]) == ["a b"]
+    assert baselines.copy_letters(train, ["ab"]) == ["a b"]
+    sources = ["cat", "bog", "carts", "", "xyz" * 30] * 100  # more than are compared at once
+    expected = [min(train.each(), key=lambda pair: Levenshtein.distance(pair[0], source))[1] for source in sources]
+    assert baselines.nearest(train, sources) == expected
+
+
+def test_baselines_are_scored_with_all_references_and_unknown_labels_are_wrong() -> None:
+    config = config_of({"dataset": "pairs", "dataset.train": "x"})
+    train, part = Rows(["a", "b"], ["A", "B B"]), Rows(["a", "a", "b"], ["X", "A", "B C"])
+    found = baselines.score(baselines.NEAREST, train, part, config).metrics()
+    assert found == {"sequence_error_rate": 1 / 2, "token_error_rate": 1 / 3}
+    config = config_of({"model": "classifier", "dataset": "labelled", "dataset.train": "x"})
+    labels = Rows(["a", "b", "c", "d"], ["1", "1", "0", "new"])
+    assert baselines.score(baselines.MAJORITY, labels._replace(targets=["1", "1", "0", "0"]), labels,
+                           config).metrics()["accuracy"] == 2 / 4  # fmt: skip
+
+
+def test_a_translation_s_baseline_has_bleu() -> None:
+    config = config_of({"dataset": "pairs", "dataset.train": "x", "dataset.bleu": "none"})
+    rows = Rows(["a b c d e"], ["a b c d e"])
+    scores = baselines.score(baselines.COPY, rows, rows, config)
+    assert scores.metrics()["bleu"] == pytest.approx(100)
+    assert "tok:none" in scores.signatures["bleu_signature"]
+
+
+# ---- rows
+
+
+def test_rows_of_the_same_key_are_replaced_and_others_stay(row: Callable[..., Row], tmp_path: Path) -> None:
+    path = tmp_path / "new" / "trec6.csv"
+    first = [row(seed="10"), row(seed="2", value=0.1), row(model="baseline: majority label", seed="")]
+    add_rows(path, first)
+    add_rows(path, [row(seed="2", value=0.25), row(model=ENSEMBLE, seed="", members="cnn 2 10")])
+    found = read_rows(path)
+    assert [(one.model, one.seed) for one in found] == [
+        ("baseline: majority label", ""), ("cnn", "2"), ("cnn", "10"), (ENSEMBLE, "")]  # fmt: skip
+    assert [one.value for one in found if one.seed == "2"] == [0.25]
+    assert first[0] in found
+    with path.open(encoding="utf-8") as file:
+        assert next(csv.reader(file)) == COLUMNS
+    assert os.listdir(path.parent) == ["trec6.csv"]
+
+
+def test_a_file_with_other_columns_is_refused(row: Callable[..., Row], tmp_path: Path) -> None:
+    path = tmp_path / "trec6.csv"
+    path.write_text("a,b\n1,2\n")
+    with pytest.raises(DataError, match=r"trec6\.csv:1: the columns are not recipe,task,"):
+        add_rows(path, [row()])
+    path.write_text(f"{','.join(COLUMNS)}\n{','.join('x' for _ in COLUMNS)}\n")
+    with pytest.raises(DataError, match=r"trec6\.csv:2: malformed"):
+        read_rows(path)
+
+
+def test_the_mean_over_tasks_comes_with_the_last_of_them(row: Callable[..., Row], tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    add_rows(path, [row(task="a", value=0.2, low=0.1, high=0.4)], tasks=["a", "b"])
+    assert not [one for one in read_rows(path) if one.task == MACRO]
+    add_rows(path, [row(task="b", value=0.4, low=0.3, high=0.4), row(task="b", seed="2")], tasks=["a", "b"])
+    (found,) = [one for one in read_rows(path) if one.task == MACRO]
+    assert (found.value, found.seed, found.sources, found.parameters) == (0.3, "1", 20, 1_500_000)
+    assert found.low == pytest.approx(0.3 - 0.5 * 0.02**0.5, abs=1e-6)  # two independent errors of 0.1
+    assert found.high == pytest.approx(0.3 + 0.1)
+    add_rows(path, [row(task="b", value=0.6)], tasks=["a", "b"])
+    assert [one.value for one in read_rows(path) if one.task == MACRO] == [0.4]
+
+
+def test_processes_that_write_at_once_lose_nothing(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from rows import *\n"
+        "for i in range(20):\n"
+        "    values = {name: kind(0) for name, kind in TYPES.items()} | {'task': sys.argv[2], 'seed': str(i)}\n"
+        "    add_rows(Path(sys.argv[1]), [Row(**values)])\n"
+    )
+    path = str(tmp_path / "x.csv")
+    started = [subprocess.Popen([sys.executable, "-c", code, path, task], cwd=ROOT / "scripts") for task in "abc"]
+    assert [process.wait(PATIENCE) for process in started] == [0, 0, 0]
+    assert len(read_rows(Path(path))) == 60
+
+
+# ---- tables
+
+
+def test_the_pages_show_what_the_rows_say() -> None:
+    for name, part in results_table.PAGES.items():
+        text = (ROOT / name).read_text(encoding="utf-8")
+        made = results_table.page(text, part(ROOT / "results"))
+        assert made == text, f"{name} differs from results/*.csv: run python scripts/reproduce.py --tables"
+
+
+def test_a_page_without_marks_is_refused() -> None:
+    with pytest.raises(StorageError, match="has no <!-- results:begin -->"):
+        results_table.page("a page", "a table")
+
+
+def cells(table: str, title: str) -> list[str]:
+    (line,) = [line for line in table.splitlines() if line.startswith(f"| {title}")]
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_the_leaderboard_gives_mean_and_spread_over_seeds_and_says_which_part(row: Callable[..., Row],
+                                                                             tmp_path: Path) -> None:  # fmt: skip
+    values = [0.90, 0.92, 0.97]
+    rows = [row(seed=str(i), value=value, seconds=60.0 * i) for i, value in enumerate(values, 1)]
+    rows += [row(model=ENSEMBLE, seed="", value=0.95, low=0.9, high=0.99, members="cnn 1 2 3")]
+    rows += [row(model="baseline: majority label", seed="", value=0.2, parameters=0)]
+    add_rows(tmp_path / "trec6.csv", rows)
+    expected = [f"{100 * mean(values):.2f} ± {100 * stdev(values):.2f}", "95.00 [90.00, 99.00] (3 models)",
+                "20.00 (majority label)", "dev, 3 seeds", "1.50 M", "2"]  # fmt: skip
+    found = cells(results_table.leaderboard(tmp_path), "TREC-6")
+    assert [found[2], found[4], *found[5:]] == expected
+    add_rows(tmp_path / "trec6.csv", [row(split="test", value=0.93)])
+    found = cells(results_table.leaderboard(tmp_path), "TREC-6")
+    assert [found[2], found[4], found[6]] == ["93.00", "-", "test"]
+
+
+def test_figures_of_two_metrics_stand_side_by_side_and_what_is_missing_is_a_stroke(row: Callable[..., Row],
+                                                                                   tmp_path: Path) -> None:  # fmt: skip
+    common = {"recipe": "sigmorphon2020", "task": "kor", "model": "transformer"}
+    rows = [row(**common, metric=metric, value=value, hardware=machine, seed=seed, seconds=seconds)
+            for metric, value in (("sequence_error_rate", 0.2), ("token_error_rate", 0.05))
+            for seed, machine, seconds in (("1", "CPU", 600.0), ("2", "GPU", 30.0))]  # fmt: skip
+    add_rows(tmp_path / "sigmorphon2020.csv", rows, tasks=recipes.tasks_of("sigmorphon2020"))
+    table = results_table.leaderboard(tmp_path)
+    found = cells(table, "the same, Korean")
+    assert [found[2], found[4], found[8]] == ["20.00 ± 0.00 / 5.00 ± 0.00", "-", "10, 0.5"]
+    assert cells(table, "SIGMORPHON")[4:] == ["-"] * 5
+    assert cells(results_table.languages(tmp_path), "kor")[4] == found[2]
+
+
+# ---- the whole
+
+
+def write_data(folder: Path) -> None:
+    """Write pairs and labels of the letters a and b."""
+    folder.mkdir()
+    pairs = [f"{word}\t{' '.join(word.upper())}\n" for word in LETTERS]
+    (folder / "train.tsv").write_text("".join(pairs[:9]))
+    (folder / "dev.tsv").write_text("".join(pairs[9:]))
+
+
+TINY = ["max_steps=2", "epochs=1", "device=cpu", "precision=fp32", "batch_tokens=64"]
+
+
+@pytest.mark.slow
+def test_a_recipe_is_trained_once_and_scored_on_a_test_file_that_comes_later(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    recipe = Recipe(name="words", experiment="korean_g2p", metrics=recipes.RATES, train="train.tsv", dev="dev.tsv",
+                    members=(Member(name="transformer", overrides=("model.d_model=16", "model.nhead=2")),
+                             Member(name="lstm", overrides=("experiment=seq2seq_cmudict", "dataset=pairs",
+                                                            "model.hidden_size=16"))),
+                    seeds=(3,), test=("test.tsv",), baselines=(baselines.NEAREST,))  # fmt: skip
+    monkeypatch.setattr(recipes, "RECIPES", (recipe,))
+    write_data(here / "data")
+    words = ["words", "--data", "data", "--results", "rows", *TINY]
+    assert run(*words) == 0
+    out, err = capfd.readouterr()
+    assert "only dev is scored: words" in err
+    rows = read_rows(here / "rows/words.csv")
+    named = ["baseline: nearest neighbor", "lstm", "transformer", ENSEMBLE]
+    assert [one.model for one in rows] == [name for name in named for _ in recipes.RATES]
+    assert out.count("\n") == 1 + len(rows)
+    assert {one.split for one in rows} == {"dev"}
+    assert rows[-1].members == "transformer 3, lstm 3"
+    assert rows[-1].parameters == rows[2].parameters + rows[4].parameters
+    runs = {path: path.stat().st_mtime_ns for path in here.glob("runs/reproduce/words/*/results.json")}
+    assert len(runs) == 2
+
+    (here / "data/test.tsv").write_text("abba\tA B B A\n")
+    assert run(*words) == 0
+    assert capfd.readouterr().err.count("finished before") == 2
+    later = read_rows(here / "rows/words.csv")
+    assert [one for one in later if one.split == "dev"] == rows
+    assert len(later) == 2 * len(rows)
+    assert {one.sources for one in later if one.split == "test"} == {1}
+    assert {path: path.stat().st_mtime_ns for path in runs} == runs
+
+
+@pytest.mark.slow
+def test_a_run_begun_with_other_options_is_refused(here: Path, monkeypatch: pytest.MonkeyPatch,
+                                                   capfd: pytest.CaptureFixture[str]) -> None:  # fmt: skip
+    def recipe(dropout: float) -> Recipe:
+        small = ("model.d_model=16", "model.nhead=2", f"model.dropout={dropout}")
+        return Recipe(name="words", experiment="korean_g2p", metrics=recipes.RATES, train="train.tsv", dev="dev.tsv",
+                      members=(Member(name="transformer", overrides=small),), seeds=(1,))  # fmt: skip
+
+    write_data(here / "data")
+    words = ["words", "--data", "data", "--results", "rows", *TINY]
+    monkeypatch.setattr(recipes, "RECIPES", (recipe(0.1),))
+    assert run(*words, "--baselines") == 0
+    assert not (here / "runs").exists()
+    assert run(*words) == 0
+    capfd.readouterr()
+    monkeypatch.setattr(recipes, "RECIPES", (recipe(0.2),))
+    assert run(*words) == 2
+    assert "was begun with other options (model.dropout was 0.1 and is 0.2)" in one_error(
+        capfd.readouterr().err.split("\n", 1)[1])  # fmt: skip
+
+
+CHILD = """
+import signal, sys, time
+def end(number, frame):
+    time.sleep(1)
+    open("saved", "w").close()
+    sys.exit(128 + number)
+for number in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, end)
+print("ready", flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_a_training_saves_before_a_signal_ends_the_script(number: int, here: Path) -> None:
+    code = ("import sys; from training_jobs import run_to_end; from zoo.cli.exits import guarded\n"
+            "sys.exit(guarded(lambda: run_to_end([sys.executable, '-c', sys.argv[1]])))")  # fmt: skip
+    process = subprocess.Popen([sys.executable, "-c", code, CHILD], stderr=subprocess.PIPE, text=True,
+                               start_new_session=True,
+                               env=environment(PYTHONPATH=str(ROOT / "scripts")))  # fmt: skip
+    assert process.stderr is not None
+    assert process.stderr.readline() == "ready\n"
+    time.sleep(0.2)
+    if number == signal.SIGINT:
+        os.killpg(process.pid, number)  # as a terminal does
+    else:
+        process.send_signal(number)
+    assert process.wait(PATIENCE) == 128 + number
+    process.stderr.close()
+    assert (here / "saved").exists()
