@@ -14,7 +14,10 @@ from zoo.errors import ConfigError, DataError, unknown
 
 @dataclass(frozen=True, kw_only=True)
 class Member:
-    """A model of a recipe: what tables call it, what it changes, and its seeds (none: those of the recipe)."""
+    """A model of a recipe: what tables call it, what it changes, and its seeds (none: those of the recipe).
+
+    An override takes the place of the recipe's own of that key, so that `experiment=NAME` makes another family of it.
+    """
 
     name: str
     overrides: tuple[str, ...] = ()
@@ -183,13 +186,8 @@ def _first(recipe: Recipe, folder: Path, patterns: tuple[str, ...]) -> list[str]
     return []
 
 
-def seeds_of(recipe: Recipe, member: Member, asked: list[int] | None) -> tuple[int, ...]:
-    """Return with which seeds a member is trained."""
-    return tuple(asked or member.seeds or recipe.seeds)
-
-
 def each_member(recipe: Recipe, asked: list[int] | None) -> Iterator[tuple[Member, int]]:
-    """Yield every model of a recipe with its seed."""
+    """Yield every model of a recipe with its seed; seeds that are asked for stand in for all others."""
     for member in recipe.members:
-        for seed in seeds_of(recipe, member, asked):
+        for seed in asked or member.seeds or recipe.seeds:
             yield member, seed
