@@ -24,7 +24,7 @@ class Row:
     """A figure, the bounds of 95 % of its bootstrap resamples, and what it is of.
 
     `seed` is empty for baselines and ensembles, whose runs `members` names. `seconds` are those of training, `hardware`
-    is what was trained on, and `version` and `commit` are of the code that scored.
+    is what was trained on, and `commit` is that of the training, of baselines and ensembles that of the scoring.
     """
 
     recipe: str
