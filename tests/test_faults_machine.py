@@ -227,14 +227,14 @@ def usage(pid: int) -> tuple[int, int, int]:
 @pytest.mark.nightly
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="usage is read from Linux's /proc")
 def test_five_hundred_runs_in_one_process_leave_memory_files_and_threads_flat(tmp_path: Path) -> None:
-    seeds = "seed=" + ",".join(map(str, range(500)))
-    process = start(tmp_path, ZOO_TRAIN, "-m", *words({"run_dir": "", "seed": ""}), seeds, out=subprocess.DEVNULL)
+    sweep = ["-m", *words({"run_dir": "", "seed": ""}), "seed=" + ",".join(map(str, range(500)))]
     found = []
-    assert process.stderr is not None
-    for line in process.stderr:
-        if re.match(r"\[\d+\] ", line):
-            found.append(usage(process.pid))
-    assert process.wait() == 0
+    with start(tmp_path, ZOO_TRAIN, *sweep, out=subprocess.DEVNULL) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if re.match(r"\[\d+\] ", line):
+                found.append(usage(process.pid))
+    assert process.returncode == 0
     assert len(found) == 500
     early, late = (list(zip(*part, strict=True)) for part in (found[50:150], found[-100:]))
     for few, many in zip(late[1:], early[1:], strict=True):  # a moment may fall within a run, which holds some itself
