@@ -6,6 +6,7 @@ from torch import nn
 
 from zoo.models.classifier import ACTIVATIONS, Classifier
 from zoo.models.classifier_functional import FUNCTIONS, ClassifierFunctional
+from zoo.nn.text import POOLINGS
 
 ENCODERS = ["bag", "cnn", "rnn", "gru", "lstm", "transformer"]
 LENGTHS = torch.tensor([2, 7, 1, 4])
@@ -136,9 +137,36 @@ def test_recurrent_encoders_keep_the_last_layers_last_state_of_each_direction(ce
     torch.testing.assert_close(encoder(text, lengths), torch.cat(ends, -1))
 
 
-@pytest.mark.parametrize("encoder", ENCODERS)
+@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize("kind", [Classifier, ClassifierFunctional])
+def test_pooled_states_heed_every_token_and_no_padding(kind, pooling):
+    model = build(kind, encoder="gru", pooling=pooling)
+    text, lengths = a_batch()
+    logits = model(text, lengths)
+    torch.testing.assert_close(model(torch.cat([text, torch.zeros_like(text)], 1), lengths), logits)
+    for row, length in enumerate(lengths.tolist()):
+        torch.testing.assert_close(model(text[row : row + 1, :length], lengths[row : row + 1])[0], logits[row])
+    assert not torch.allclose(model(text.masked_fill(torch.arange(7) == 3, 9), lengths)[1], logits[1])
+
+
+def test_pooling_is_over_the_states_within_the_text():
+    text, lengths = a_batch()
+    found, weights = {}, build(encoder="lstm").encoder.state_dict()
+    for pooling in POOLINGS:
+        encoder = build(encoder="lstm", pooling=pooling).encoder
+        encoder.load_state_dict(weights)
+        found[pooling] = encoder(text, lengths)
+        states = encoder.encoder(encoder.embedding(text), lengths)[0][3, : lengths[3]]
+        assert found[pooling].size(1) == encoder.size
+    torch.testing.assert_close(found["mean"][3], states.mean(0))
+    torch.testing.assert_close(found["max"][3], states.max(0).values)
+    torch.testing.assert_close(found["mean_max"], torch.cat([found["mean"], found["max"]], -1))
+
+
+@pytest.mark.parametrize("encoder", ["gru max", *ENCODERS])
 def test_a_text_without_tokens_gives_finite_logits_and_gradients(encoder):
-    model = build(encoder=encoder, dropout=0.0).train()
+    encoder, _, pooling = encoder.partition(" ")
+    model = build(encoder=encoder, pooling=pooling or "last", dropout=0.0).train()
     for lengths in (torch.tensor([0, 3, 1]), torch.tensor([0])):
         text = torch.randint(4, 20, (len(lengths), 3)).masked_fill(torch.arange(3) >= lengths[:, None], 0)
         logits = model(text, lengths)
@@ -174,6 +202,7 @@ def test_word_dropout_hides_words_in_training_alone():
         ({"encoder": "bow"}, "`encoder` must be one of bag, cnn, rnn, gru, lstm, transformer, but is 'bow'"),
         ({"activation": "swish"}, "`activation` must be one of relu, tanh, sigmoid, gelu, but is 'swish'"),
         ({"encoder": "transformer", "nhead": 3}, "`nhead` must divide `d_model` (8), but is 3"),
+        ({"encoder": "gru", "pooling": "first"}, "`pooling` must be one of last, mean, max, mean_max, but is 'first'"),
         ({"encoder": "gru", "hidden_size": 7}, "`hidden_size` must be even for two directions, but is 7"),
     ],
 )

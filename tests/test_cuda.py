@@ -18,6 +18,7 @@ FAMILIES = {
     "transformer": ["model=transformer", "dataset=copy", "epochs=6"],
     "seq2seq": ["model=seq2seq", "dataset=copy", "epochs=6"],
     "classifier": ["model=classifier", "dataset=movie_reviews", "epochs=4"],
+    "linear": ["model=linear", "dataset=movie_reviews", "epochs=4"],
     "classifier_functional": ["model=classifier_functional", "dataset=movie_reviews", "epochs=4"],
 }
 

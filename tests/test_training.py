@@ -20,6 +20,7 @@ from zoo.config import (
     FeedForward,
     Init,
     Norm,
+    Pooling,
     Positions,
 )
 from zoo.data import IGNORE, Loader, PairBatch, PairCorpus, PairSizes, Sequences, TextBatch, TextCorpus, TextSizes
@@ -484,10 +485,14 @@ FAMILIES = ("classifier", "classifier_functional")
 TEXTS = [(family, {"encoder": encoder}) for family in FAMILIES for encoder in Encoder]
 TEXTS += [(family, {"activation": activation}) for family in FAMILIES for activation in Activation]
 TEXTS += [(family, {"init": init}) for family in FAMILIES for init in Init]
+TEXTS += [(family, {"encoder": "gru", "pooling": pooling}) for family in FAMILIES for pooling in Pooling]
+TEXTS += [("linear", {"ngrams": ngrams}) for ngrams in (2, 3)]
 
 
 def learner(family: str, options: dict[str, Any]) -> tuple[nn.Module, Any]:
     torch.manual_seed(2)
+    if family == "linear":
+        return create_model(family, sizes=TextSizes(VOCAB, CLASSES), buckets=64, **options), [merged(text_batches(12))]
     if family.startswith("classifier"):
         text = merged(text_batches(12))
         small = {"embedding_size": 8, "hidden_size": 8, "dropout": 0.0}

@@ -26,10 +26,12 @@ from zoo.config.models import (
     Attention,
     ClassifierConfig,
     Encoder,
+    LinearClassifierConfig,
     Positions,
     Seq2SeqConfig,
     TransformerConfig,
 )
+from zoo.config.optimizers import NoamConfig
 from zoo.config.whole import GROUPS, Device, Precision, TrainConfig
 from zoo.errors import ConfigError, unknown
 
@@ -79,6 +81,7 @@ def check(config: TrainConfig) -> None:
     _check_optimizer(config.optimizer)
     _check_task(config)
     _check_rdrop(config)
+    _check_schedule(config)
     _check_search(config)
     _check_monitor(config)
     if config.precision == Precision.fp16 and config.device == Device.cpu:
@@ -160,12 +163,15 @@ def check_model(model: Any) -> None:
         if model.encoder in RECURRENT and model.bidirectional and model.hidden_size % 2:
             raise ConfigError(f"`model.hidden_size` must be even for two directions, but is {model.hidden_size}")
         _check_idle(model)
+    if isinstance(model, LinearClassifierConfig) and model.ngrams == 1 and model.buckets != type(model)().buckets:
+        raise ConfigError("`model.buckets` has no effect with `model.ngrams` 1; it goes with 2 and more")
 
 
 RECURRENT = (Encoder.rnn, Encoder.gru, Encoder.lstm)
 ENCODERS_OF = {
     "num_layers": (*RECURRENT, Encoder.transformer),
     "bidirectional": RECURRENT,
+    "pooling": RECURRENT,
     "nhead": (Encoder.transformer,),
     "kernel_sizes": (Encoder.cnn,),
 }
@@ -276,6 +282,13 @@ def _check_rdrop(config: TrainConfig) -> None:
     random = model.dropout or getattr(model, "word_dropout", 0.0) or getattr(model, "teacher_forcing", 1.0) < 1
     if config.rdrop and not random:
         raise ConfigError("`rdrop` has no effect without dropout; set `model.dropout` above 0, or leave it out")
+
+
+def _check_schedule(config: TrainConfig) -> None:
+    if isinstance(config.scheduler, NoamConfig) and isinstance(config.model, LinearClassifierConfig):
+        raise ConfigError(
+            f"scheduler=noam goes by the model's width, and model={config.model.name} has none; choose another"
+        )
 
 
 def _check_search(config: TrainConfig) -> None:

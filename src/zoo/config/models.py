@@ -9,6 +9,7 @@ from zoo.config.field import option
 Cell = StrEnum("Cell", ["lstm", "gru", "rnn"])
 Attention = StrEnum("Attention", ["none", "dot", "general", "additive"])
 Encoder = StrEnum("Encoder", ["bag", "cnn", "rnn", "gru", "lstm", "transformer"])
+Pooling = StrEnum("Pooling", ["last", "mean", "max", "mean_max"])
 Activation = StrEnum("Activation", ["relu", "tanh", "sigmoid", "gelu"])
 FeedForward = StrEnum("FeedForward", ["relu", "gelu", "swiglu"])
 Norm = StrEnum("Norm", ["pre", "post"])
@@ -79,13 +80,25 @@ class ClassifierConfig:
     nhead: int = option(4, "heads of a transformer encoder; divides hidden_size", at_least=1)
     kernel_sizes: list[int] = option([1, 2, 3], "widths of a cnn encoder's windows, in tokens")
     bidirectional: bool = option(True, "read the text in both directions (recurrent encoders)")
+    pooling: Pooling = option(Pooling.last, "which of a recurrent encoder's states count")
     dropout: float = dropout(0.5)
     word_dropout: float = option(0.0, "share of training tokens replaced by the unknown token", at_least=0, below=1)
     init: Init = init(Init.xavier)
     max_length: int = max_length(512)
 
 
-CLASSIFIERS = ("classifier", "classifier_functional")
+@dataclass(kw_only=True, slots=True)
+class LinearClassifierConfig:
+    """Logistic regression on tokens and runs of tokens, without a hidden layer."""
+
+    name: str = "linear"
+    ngrams: int = option(2, "longest run of tokens that has a score of its own", at_least=1, at_most=16)
+    buckets: int = option(2**18, "scores that runs share, each found by a hash; as many for each class", at_least=1)
+    dropout: float = option(0.5, "share of tokens and runs left out in training", at_least=0, below=1)
+    max_length: int = max_length(4096)
+
+
+CLASSIFIERS = ("classifier", "classifier_functional", "linear")
 """Models that learn labels; the others learn target sequences."""
 
 MODELS: dict[str, type] = {
@@ -93,4 +106,5 @@ MODELS: dict[str, type] = {
     "transformer": TransformerConfig,
     "classifier": ClassifierConfig,
     "classifier_functional": ClassifierConfig,
+    "linear": LinearClassifierConfig,
 }

@@ -44,11 +44,19 @@ def build_classifier_functional(config: options.ClassifierConfig, sizes: "Sizes"
     return ClassifierFunctional(*_text(config.name, sizes), **_arguments(config, leave="max_length"))
 
 
+def build_linear(config: options.LinearClassifierConfig, sizes: "Sizes") -> "nn.Module":
+    """Return logistic regression on runs of tokens."""
+    from zoo.models.linear import LinearClassifier
+
+    return LinearClassifier(*_text(config.name, sizes), **_arguments(config, leave="max_length"))
+
+
 MODELS: dict[str, Callable[[Any, "Sizes"], "nn.Module"]] = {
     "seq2seq": build_seq2seq,
     "transformer": build_transformer,
     "classifier": build_classifier,
     "classifier_functional": build_classifier_functional,
+    "linear": build_linear,
 }
 
 

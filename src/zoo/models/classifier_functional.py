@@ -45,6 +45,7 @@ class ClassifierFunctional(nn.Module):
         nhead: int = 4,
         kernel_sizes: Sequence[int] = (1, 2, 3),
         bidirectional: bool = True,
+        pooling: str = "last",
         dropout: float = 0.5,
         word_dropout: float = 0.0,
         init: str = "xavier",
@@ -60,6 +61,7 @@ class ClassifierFunctional(nn.Module):
             nhead=nhead,
             kernel_sizes=kernel_sizes,
             bidirectional=bidirectional,
+            pooling=pooling,
             dropout=dropout,
             activation=find_function(activation),
         )

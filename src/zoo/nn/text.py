@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from zoo.nn.dropout import Dropout
 from zoo.nn.embedding import SinusoidalPositions, TokenEmbedding, padding_mask
-from zoo.nn.recurrent import CELLS, RecurrentEncoder
+from zoo.nn.recurrent import CELLS, Hidden, RecurrentEncoder
 from zoo.nn.transformer import LayerOptions, TransformerEncoder
 
 
@@ -78,7 +78,7 @@ class WindowEncoder(nn.Module):
 
 
 class RecurrentTextEncoder(nn.Module):
-    """Read the text and keep the last state; with two directions, the last of each."""
+    """Read the text, and make one vector of the states as `pooling` says (see `POOLINGS`)."""
 
     def __init__(
         self,
@@ -89,10 +89,14 @@ class RecurrentTextEncoder(nn.Module):
         cell: str,
         num_layers: int,
         bidirectional: bool,
+        pooling: str = "last",
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.size = hidden_size
+        if pooling not in POOLINGS:
+            raise ValueError(f"`pooling` must be one of {', '.join(POOLINGS)}, but is {pooling!r}")
+        self.size = hidden_size * (2 if pooling == "mean_max" else 1)
+        self.pool = POOLINGS[pooling]
         self.embedding = TokenEmbedding(vocab_size, embedding_size)
         self.dropout = Dropout(dropout)
         self.encoder = RecurrentEncoder(
@@ -100,10 +104,9 @@ class RecurrentTextEncoder(nn.Module):
         )
 
     def forward(self, text: Tensor, lengths: Tensor) -> Tensor:
-        """Return (batch, hidden_size)."""
-        _, hidden = self.encoder(self.dropout(self.embedding(text)), lengths)
-        last: Tensor = hidden[0][-1]
-        return last
+        """Return (batch, size)."""
+        outputs, hidden = self.encoder(self.dropout(self.embedding(text)), lengths)
+        return self.pool(outputs, hidden, padding_mask(lengths, text.size(1), text.device))
 
 
 class TransformerTextEncoder(nn.Module):
@@ -145,6 +148,37 @@ def masked_mean(vectors: Tensor, mask: Tensor | None) -> Tensor:
     return torch.bmm(weights[:, None], vectors)[:, 0]
 
 
+def last_state(outputs: Tensor, hidden: Hidden, mask: Tensor | None) -> Tensor:
+    """Return the last layer's last state, with two directions the last of each."""
+    return hidden[0][-1]
+
+
+def mean_state(outputs: Tensor, hidden: Hidden, mask: Tensor | None) -> Tensor:
+    """Return the mean of the last layer's states."""
+    return masked_mean(outputs, mask)
+
+
+def max_state(outputs: Tensor, hidden: Hidden, mask: Tensor | None) -> Tensor:
+    """Return each feature's largest value over the last layer's states (Conneau et al., 2017, 3.2.2)."""
+    if mask is not None:
+        mask = mask & torch.ones_like(mask).cumsum(1).ne(1)  # a text without tokens has one state
+        outputs = outputs.masked_fill(mask[..., None], torch.finfo(outputs.dtype).min)
+    return outputs.max(1).values
+
+
+def mean_max_state(outputs: Tensor, hidden: Hidden, mask: Tensor | None) -> Tensor:
+    """Return both, side by side (Howard and Ruder, 2018, 3.3)."""
+    return torch.cat([mean_state(outputs, hidden, mask), max_state(outputs, hidden, mask)], -1)
+
+
+POOLINGS: dict[str, Callable[[Tensor, Hidden, Tensor | None], Tensor]] = {
+    "last": last_state,
+    "mean": mean_state,
+    "max": max_state,
+    "mean_max": mean_max_state,
+}
+"""From outputs (batch, time, dim), last states and the padding to one vector for each text, (batch, size)."""
+
 TextEncoder = BagEncoder | WindowEncoder | RecurrentTextEncoder | TransformerTextEncoder
 
 
@@ -158,6 +192,7 @@ def build_text_encoder(
     nhead: int,
     kernel_sizes: Sequence[int],
     bidirectional: bool,
+    pooling: str,
     dropout: float,
     activation: Callable[[Tensor], Tensor],
 ) -> TextEncoder:
@@ -169,7 +204,12 @@ def build_text_encoder(
         return WindowEncoder(*sizes, kernel_sizes=kernel_sizes, activation=activation, dropout=dropout)
     if kind in CELLS:
         return RecurrentTextEncoder(
-            *sizes, cell=kind, num_layers=num_layers, bidirectional=bidirectional, dropout=dropout
+            *sizes,
+            cell=kind,
+            num_layers=num_layers,
+            bidirectional=bidirectional,
+            pooling=pooling,
+            dropout=dropout,
         )
     if kind == "transformer":
         return TransformerTextEncoder(
