@@ -69,7 +69,10 @@ def sigmorphon(language: str) -> Recipe:
         task=language,
         experiment="sigmorphon2020",
         metrics=RATES,
-        members=(Member(name="transformer"),),
+        members=(
+            Member(name="lstm"),
+            Member(name="right to left", overrides=("dataset.tgt_direction=right_to_left",), seeds=(1,)),
+        ),
         seeds=(1, 2, 3) if language in SEVERAL_SEEDS else (1,),
         train=f"{home}/train/{language}_train.tsv",
         dev=f"{home}/dev/{language}_dev.tsv",
