@@ -87,7 +87,10 @@ RECIPES = (
         name="cmudict",
         experiment="cmudict_g2p",
         metrics=RATES,
-        members=(Member(name="transformer"),),
+        members=(
+            Member(name="lstm"),
+            Member(name="right to left", overrides=("dataset.tgt_direction=right_to_left",), seeds=(1,)),
+        ),
         train="cmudict-g2p/g014b2b.train",
         test=("cmudict-g2p/g014b2b.test", "cmudict-g2p/*test*"),
         baselines=PRONUNCIATION,
