@@ -19,7 +19,7 @@ OWN_FILES = {"pairs", "labelled", "torchtext"}
 PAIRS = [
     ["model=classifier", "dataset=parity"],
     ["model=classifier_functional", "scheduler=noam", "optimizer=adamw"],
-    ["experiment=trec6", "model=classifier_functional", "dataset.train=x"],
+    ["experiment=trec6_lstm", "model=classifier_functional", "dataset.train=x"],
     ["experiment=multi30k", "debug=overfit", "scheduler=noam", "dataset.train=[x,y]"],
     ["scheduler=noam", "debug=fast", "dataset=sort", "model=seq2seq"],
 ]
@@ -92,17 +92,17 @@ def test_a_classifier_brings_its_dataset_and_the_command_line_wins(model: str) -
 
 
 def test_an_experiment_beats_the_model_and_the_command_line_beats_the_experiment() -> None:
-    assert by_hydra("experiment=trec6").dataset.columns == [1, 0]
-    assert by_hydra("experiment=trec6").model.name == "classifier"
-    config = by_hydra("experiment=trec6", "model=classifier_functional", "epochs=3", "dataset.columns=[0,1]")
+    assert by_hydra("experiment=trec6_lstm").dataset.columns == [1, 0]
+    assert by_hydra("experiment=trec6_lstm").model.name == "classifier"
+    config = by_hydra("experiment=trec6_lstm", "model=classifier_functional", "epochs=3", "dataset.columns=[0,1]")
     assert (config.model.name, config.epochs, config.dataset.columns) == ("classifier_functional", 3, [0, 1])
 
 
 def test_an_experiment_whose_values_another_choice_does_not_have_is_refused_by_both() -> None:
     with pytest.raises(ConfigCompositionException, match="columns"):
-        by_hydra("experiment=trec6", "dataset=movie_reviews")
-    with pytest.raises(ConfigError, match=r"experiment=trec6 sets `dataset.columns`, which dataset=movie_reviews"):
-        ours("experiment=trec6", "dataset=movie_reviews")
+        by_hydra("experiment=trec6_lstm", "dataset=movie_reviews")
+    with pytest.raises(ConfigError, match=r"experiment=trec6_lstm sets `dataset.columns`, which dataset=movie_reviews"):
+        ours("experiment=trec6_lstm", "dataset=movie_reviews")
 
 
 def test_noam_sets_its_factor_as_rate_and_a_typed_rate_wins() -> None:

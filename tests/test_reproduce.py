@@ -35,7 +35,7 @@ def row() -> Callable[..., Row]:
     """Return what makes a row; keywords change it."""
 
     def make(**changes: object) -> Row:
-        values = {"recipe": "trec6", "task": "", "model": "cnn", "seed": "1", "split": "dev", "metric": "accuracy",
+        values = {"recipe": "trec6", "task": "", "model": "linear", "seed": "1", "split": "dev", "metric": "accuracy",
                   "value": 0.5, "low": 0.4, "high": 0.7, "sources": 10, "parameters": 1_500_000, "seconds": 90.0,
                   "hardware": "a machine", "members": "", "signature": "", "version": "1", "commit": "abc"}  # fmt: skip
         return Row(**{**values, **changes})  # type: ignore[arg-type]
@@ -158,10 +158,10 @@ def test_rows_of_the_same_key_are_replaced_and_others_stay(row: Callable[..., Ro
     path = tmp_path / "new" / "trec6.csv"
     first = [row(seed="10"), row(seed="2", value=0.1), row(model="baseline: majority label", seed="")]
     add_rows(path, first)
-    add_rows(path, [row(seed="2", value=0.25), row(model=ENSEMBLE, seed="", members="cnn 2 10")])
+    add_rows(path, [row(seed="2", value=0.25), row(model=ENSEMBLE, seed="", members="linear 2 10")])
     found = read_rows(path)
     assert [(one.model, one.seed) for one in found] == [
-        ("baseline: majority label", ""), ("cnn", "2"), ("cnn", "10"), (ENSEMBLE, "")]  # fmt: skip
+        ("baseline: majority label", ""), ("linear", "2"), ("linear", "10"), (ENSEMBLE, "")]  # fmt: skip
     assert [one.value for one in found if one.seed == "2"] == [0.25]
     assert first[0] in found
     with path.open(encoding="utf-8") as file:
@@ -229,7 +229,7 @@ def test_the_leaderboard_gives_mean_and_spread_over_seeds_and_says_which_part(ro
                                                                              tmp_path: Path) -> None:  # fmt: skip
     values = [0.90, 0.92, 0.97]
     rows = [row(seed=str(i), value=value, seconds=60.0 * i) for i, value in enumerate(values, 1)]
-    rows += [row(model=ENSEMBLE, seed="", value=0.95, low=0.9, high=0.99, members="cnn 1 2 3")]
+    rows += [row(model=ENSEMBLE, seed="", value=0.95, low=0.9, high=0.99, members="linear 1 2 3")]
     rows += [row(model="baseline: majority label", seed="", value=0.2, parameters=0)]
     add_rows(tmp_path / "trec6.csv", rows)
     expected = [f"{100 * mean(values):.2f} ± {100 * stdev(values):.2f}", "95.00 [90.00, 99.00] (3 models)",
@@ -243,7 +243,7 @@ def test_the_leaderboard_gives_mean_and_spread_over_seeds_and_says_which_part(ro
 
 def test_figures_of_two_metrics_stand_side_by_side_and_what_is_missing_is_a_stroke(row: Callable[..., Row],
                                                                                    tmp_path: Path) -> None:  # fmt: skip
-    common = {"recipe": "sigmorphon2020", "task": "kor", "model": "transformer"}
+    common = {"recipe": "sigmorphon2020", "task": "kor", "model": "lstm"}
     rows = [row(**common, metric=metric, value=value, hardware=machine, seed=seed, seconds=seconds)
             for metric, value in (("sequence_error_rate", 0.2), ("token_error_rate", 0.05))
             for seed, machine, seconds in (("1", "CPU", 600.0), ("2", "GPU", 30.0))]  # fmt: skip
