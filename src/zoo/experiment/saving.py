@@ -12,12 +12,11 @@ from zoo.storage import prune, step_path
 BUDGET = 0.02
 """Share of a run's time that saves may take which nothing but the end of an epoch asks for."""
 
-Content = tuple[dict[str, Tensor], dict[str, Any]]
-"""Tensors and JSON values of a checkpoint."""
-
-
 SPEED = 100e6
 """Bytes a second that a first save is taken to write, before one has been measured."""
+
+Content = tuple[dict[str, Tensor], dict[str, Any]]
+"""Tensors and JSON values of a checkpoint."""
 
 
 class Saver:
