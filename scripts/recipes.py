@@ -111,7 +111,7 @@ RECIPES = (
         name="nsmc",
         experiment="nsmc",
         metrics=("accuracy", "macro_f1"),
-        members=(Member(name="linear"), Member(name="cnn", overrides=("experiment=nsmc_cnn",))),
+        members=(Member(name="linear"), Member(name="cnn", overrides=("experiment=nsmc_cnn",), seeds=(1,))),
         train="nsmc/ratings_train.txt",
         test=("nsmc/ratings_test.txt", "nsmc/*test*"),
     ),
@@ -144,7 +144,7 @@ RECIPES = (
         name="imdb",
         experiment="imdb",
         metrics=("accuracy", "macro_f1"),
-        members=(Member(name="linear"), Member(name="bag", overrides=("experiment=imdb_bag",))),
+        members=(Member(name="linear"), Member(name="bag", overrides=("experiment=imdb_bag",), seeds=(1,))),
     ),
 )
 
