@@ -7,7 +7,16 @@ from torch import Tensor, nn
 
 import zoo.loss
 from zoo.data.batch import IGNORE, PairBatch
-from zoo.loss import correct_count, divergence, model_loss, output_loss, rdrop_loss, summed_loss, target_count
+from zoo.loss import (
+    correct_count,
+    divergence,
+    model_loss,
+    output_loss,
+    rdrop_loss,
+    squared_error,
+    summed_loss,
+    target_count,
+)
 from zoo.models.seq2seq import Seq2Seq
 from zoo.models.transformer import Transformer
 
@@ -224,3 +233,18 @@ def test_rdrop_equals_two_passes_written_out_whatever_the_vocabulary(
         total, count, correct = rdrop_loss(model, batch, weight=0.7)
         assert (int(count), float(correct)) == (9, right)
         torch.testing.assert_close([total, *gradients(model, total)], wanted)
+
+
+# ---- Numbers as targets
+
+
+def test_squared_error_sums_over_all_numbers_and_counts_them() -> None:
+    outputs, targets = torch.tensor([[1.0, 2], [3, 4]]), torch.tensor([[1.0, 0], [0, 4]])
+    loss, count = squared_error(outputs, targets)
+    assert (float(loss), int(count)) == (13, 4)
+    assert squared_error(outputs.bfloat16(), targets)[0].dtype == torch.float32
+
+
+def test_numbers_are_never_right() -> None:
+    outputs = torch.randn(3, 2)
+    assert int(correct_count(outputs, torch.zeros(3, 2))) == 0

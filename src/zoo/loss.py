@@ -30,8 +30,22 @@ def summed_loss(logits: Tensor, targets: Tensor, *, label_smoothing: float = 0.0
     return total, (targets != IGNORE).sum()
 
 
+def squared_error(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the squared error summed over targets that are numbers, and how many there are; shapes are the same.
+
+    A criterion for the loop, whose loss is then the mean squared error. Computed in float32 at least.
+    """
+    outputs = outputs.to(torch.promote_types(outputs.dtype, torch.float32))
+    return F.mse_loss(outputs, targets, reduction="sum"), torch.tensor(targets.numel(), device=targets.device)
+
+
 def correct_count(logits: Tensor, targets: Tensor) -> Tensor:
-    """Return how many targets have the largest logit; divide by `target_count` for the accuracy."""
+    """Return how many targets have the largest logit; divide by `target_count` for the accuracy.
+
+    Targets that are numbers, not classes, are never right.
+    """
+    if targets.is_floating_point():
+        return torch.zeros((), dtype=torch.int64, device=targets.device)
     return (logits.max(-1).indices == targets).sum()  # of bfloat16, `argmax` takes four times as long on a CPU
 
 
