@@ -73,7 +73,7 @@ def _records(paths: Paths) -> Iterator[Record]:
     if not isinstance(paths, str):
         return _aligned_records(*paths)
     if _suffix(paths) == ".csv":
-        return _csv_records(paths)
+        return csv_records(paths)
     return ((number, line.split("\t")) for number, line in read_lines(paths))
 
 
@@ -93,7 +93,7 @@ def _aligned_records(first: str, second: str) -> Iterator[Record]:
         )
 
 
-def _csv_records(path: str) -> Iterator[Record]:
+def csv_records(path: str) -> Iterator[Record]:
     """Yield the records of a CSV file with quoting as in RFC 4180; a quoted field may run over lines."""
     lines = _Counted(path)
     begin, limit = 1, csv.field_size_limit(LONGEST_LINE)

@@ -1,0 +1,1 @@
+"""What a table of numbers holds: fewer dimensions, and groups."""
