@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.cross_decomposition import PLSRegression
 
 from zoo.errors import ConfigError, DataError
-from zoo.explore.projection import Reduction, pca, pls, signs, vip_scores
+from zoo.explore.projection import Reduction, broken_stick, pca, pls, signs, spectrum, vip_scores
 from zoo.explore.scaling import fit_scaling
 from zoo.metrics import Array
 
@@ -200,3 +200,28 @@ def test_pls_ends_where_what_is_left_of_y_has_nothing_to_do_with_x() -> None:
     found = pls(np.column_stack([UP, 0 * UP]), UP + SIDE, components=2)
     assert found.scores[:, 0] == pytest.approx(UP)
     assert found.explained_y == pytest.approx([0.5])
+
+
+def test_the_broken_stick_of_three_parts_is_known() -> None:
+    expected = np.array([11 / 18, 5 / 18, 2 / 18])  # (1 + 1/2 + 1/3) / 3, (1/2 + 1/3) / 3, (1/3) / 3
+    up = np.array([0.01, 0.01, -0.02])
+    assert broken_stick(expected + up) == 2
+    assert broken_stick(expected - up) == 1
+    assert broken_stick(np.array([1.0])) == 1
+
+
+@pytest.mark.parametrize(("count", "features"), [(40, 6), (6, 40)])
+def test_the_spectrum_is_what_all_components_explain(count: int, features: int) -> None:
+    x, _ = points(count=count, features=features)
+    most = min(count - 1, features)
+    assert spectrum(x) == pytest.approx(pca(x, components=most).explained_x)
+    assert spectrum(x).sum() == pytest.approx(1)
+
+
+def test_a_table_too_large_for_all_of_its_components_gets_the_first_ones_nearly() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(2100, 3)) @ rng.normal(size=(3, 2150)) + 0.01 * rng.normal(size=(2100, 2150))
+    found = pca(x, components=3)
+    assert found.notes == ("components are approximate: exact ones would take minutes",)
+    assert found.explained_x.sum() == pytest.approx(1, abs=1e-3)
+    assert found.scores.tobytes() == pca(x, components=3).scores.tobytes()

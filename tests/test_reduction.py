@@ -9,7 +9,7 @@ from sklearn.cross_decomposition import PLSRegression
 from zoo.errors import ConfigError
 from zoo.explore.probe import splits
 from zoo.explore.projection import pca, pls
-from zoo.explore.reduction import REDUCTIONS, broken_stick, choose_components, counts_up_to, prediction_curve
+from zoo.explore.reduction import REDUCTIONS, choose_components, counts_up_to, prediction_curve
 from zoo.explore.scaling import fit_scaling
 from zoo.explore.selection import SCALED, SELECTIONS
 from zoo.metrics import Array
@@ -21,14 +21,6 @@ def planes(dimensions: int, *, points: int = 150, features: int = 12, noise: flo
     latent = rng.normal(size=(points, dimensions))
     directions = np.linalg.qr(rng.normal(size=(features, dimensions)))[0]
     return latent @ directions.T * 3 + noise * rng.normal(size=(points, features)), latent
-
-
-def test_the_broken_stick_of_three_parts_is_known() -> None:
-    expected = np.array([11 / 18, 5 / 18, 2 / 18])  # (1 + 1/2 + 1/3) / 3, (1/2 + 1/3) / 3, (1/3) / 3
-    up = np.array([0.01, 0.01, -0.02])
-    assert broken_stick(expected + up) == 2
-    assert broken_stick(expected - up) == 1
-    assert broken_stick(np.array([1.0])) == 1
 
 
 @pytest.mark.parametrize("dimensions", [1, 2, 3])

@@ -45,8 +45,8 @@ def test_whole_numbers_are_classes_and_fractions_are_targets(tmp_path: Path) -> 
     assert broken.y is broken.targets
 
 
-def test_several_columns_are_targets(tmp_path: Path) -> None:
-    table = read_table(csv(tmp_path, "a,b,c\n1,2,3\n4,5,6\n"), label=["c", "a"])
+def test_named_targets_are_numbers_whatever_they_hold(tmp_path: Path) -> None:
+    table = read_table(csv(tmp_path, "a,b,c\n1,2,3\n4,5,6\n"), targets=["c", "a"])
     assert table.names == ("b",)
     assert table.targets is not None
     assert table.targets.tolist() == [[3, 1], [6, 4]]
@@ -131,6 +131,10 @@ def test_nothing_in_an_array_is_unpickled(tmp_path: Path) -> None:
 
 
 def test_other_files_are_refused_with_the_way_out(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="a table has labels or targets; name one of the two"):
+        read_table(csv(tmp_path, "a,b,c\n1,2,3\n"), label="a", targets=["b"])
+    with pytest.raises(ConfigError, match="has no names of columns; save the targets"):
+        read_table(str(tmp_path / "states.npy"), targets=["b"])
     with pytest.raises(ConfigError, match=r"a table is a .csv or a .npy file"):
         read_table(str(tmp_path / "table.xlsx"))
     with pytest.raises(DataError, match="no such file"):

@@ -120,7 +120,7 @@ def test_what_is_left_out_for_time_is_told(monkeypatch: pytest.MonkeyPatch) -> N
     x, labels = points()
     found = backward(x, labels, count=2)
     assert found.notes[:2] == (
-        "tried on 90 of 120 points, drawn at random",
+        "90 of 120 points, drawn at random",
         "backward over 7 features takes too long: only the 4 of the largest information gain are tried",
     )
     assert found.chosen == backward(x, labels, count=2).chosen

@@ -7,8 +7,8 @@ import numpy as np
 from sklearn.feature_selection import chi2, mutual_info_classif
 
 from zoo.errors import ConfigError, DataError
-from zoo.explore.projection import pca
-from zoo.explore.reduction import broken_stick
+from zoo.explore.probe import SAMPLE, drawn
+from zoo.explore.projection import broken_stick, pca, spectrum
 from zoo.explore.targets import is_numeric, needed
 from zoo.metrics import Array
 
@@ -47,11 +47,12 @@ def pca_loadings(x: Array, y: Array | None = None, *, count: int, seed: int = 1)
     That is the sum over components of the explained share times the squared weight; leading are those that the broken
     stick leaves. Labels are not looked at.
     """
-    found = pca(x, components=min(len(x) - 1, x.shape[1]), seed=seed)
-    leading = broken_stick(found.explained_x)
+    rows, notes = drawn(x, None, most=SAMPLE, seed=seed)
+    leading = broken_stick(spectrum(x[rows]))
+    found = pca(x, components=leading, seed=seed)
     assert found.weights is not None
-    scores = found.weights[:, :leading] ** 2 @ found.explained_x[:leading]
-    return best_of("pca_loadings", scores, count, (f"leading components of PCA: {leading}",))
+    note = ", ".join([f"leading components of PCA: {leading}", *notes])
+    return best_of("pca_loadings", found.weights**2 @ found.explained_x, count, (note, *found.notes))
 
 
 def variance(x: Array, y: Array | None = None, *, count: int, seed: int = 1) -> Selection:

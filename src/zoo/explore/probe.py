@@ -14,6 +14,8 @@ from zoo.explore.targets import is_numeric
 from zoo.metrics import Array
 
 FOLDS = 5
+SAMPLE = 4000
+"""Points on which a curve is measured, at most."""
 Reducer = Callable[..., Reduction]
 """Called as reducer(x, y, components=..., seed=...)."""
 
@@ -33,6 +35,7 @@ class Curve(NamedTuple):
     measure: str
     counts: tuple[int, ...]
     values: Array
+    notes: tuple[str, ...] = ()
 
     @property
     def mean(self) -> Array:
@@ -50,6 +53,28 @@ class Curve(NamedTuple):
         return self.counts[int((self.mean >= self.mean[best] - self.error[best]).argmax())]
 
 
+def drawn(x: Array, y: Array | None, *, most: int, seed: int = 1) -> tuple[Array, tuple[str, ...]]:
+    """Return the rows of about `most` points drawn at random, in order, and a note of it; all where there are no more.
+
+    Of each label in y (points) the same share is drawn, but no fewer than `FOLDS` points.
+    """
+    if len(x) <= most:
+        return np.arange(len(x)), ()
+    order = np.random.default_rng(seed).permutation(len(x))
+    if y is None or is_numeric(y):
+        rows = order[:most]
+    else:
+        labels = y.astype(str)[order]
+        counts = {label: max(FOLDS, -(-count * most // len(x))) for label, count in _counts(labels)}
+        rows = np.concatenate([order[labels == label][:count] for label, count in counts.items()])
+    return np.sort(rows), (f"{len(rows):,} of {len(x):,} points, drawn at random",)
+
+
+def _counts(labels: Array) -> list[tuple[str, int]]:
+    names, counts = np.unique(labels, return_counts=True)
+    return list(zip(names.tolist(), counts.tolist(), strict=True))
+
+
 def folds_of(x: Array, y: Array, *, scaling: str = "zscore", folds: int = FOLDS, seed: int = 1) -> Iterator[Fold]:
     """Yield each fold; scaling is fitted on its training points alone. Labels are spread evenly over folds."""
     for train, test in splits(y, folds=folds, seed=seed):
@@ -63,11 +88,11 @@ def splits(y: Array, *, folds: int = FOLDS, seed: int = 1) -> Iterator[tuple[Arr
         raise DataError(f"{len(y)} points are too few for {folds} folds; {2 * folds} are needed")
     if is_numeric(y):
         return iter(KFold(folds, shuffle=True, random_state=seed).split(y))
-    labels, counts = np.unique(y.astype(str), return_counts=True)
-    if counts.min() < folds:
+    label, fewest = min(_counts(y.astype(str)), key=lambda one: one[1])
+    if fewest < folds:
         raise DataError(
-            f"label '{labels[counts.argmin()]}' has {counts.min()} points, fewer than the {folds} folds; remove its "
-            "points, or join it with another label"
+            f"label '{label}' has {fewest} points, fewer than the {folds} folds; remove its points, join it with "
+            "another label, or read the column as targets where its values are numbers"
         )
     return iter(StratifiedKFold(folds, shuffle=True, random_state=seed).split(y, y.astype(str)))
 
@@ -96,15 +121,15 @@ def probe_curve(
     """Return the accuracy of the probe on held-out points against the number of components.
 
     x (points, features) is not scaled yet: scaling, reduction and probe are fitted inside of each fold. A reducer is
-    `nested` if its first components are those of a smaller one, and is then called once for a fold.
+    `nested` if its first components are those of a smaller one, and is then called once for a fold. Of more than
+    `SAMPLE` points so many are drawn.
     """
     if is_numeric(labels):
         raise ConfigError("the probe needs labels, but is given numbers; name a column of classes with --label")
-    rows = [
-        _accuracies(fold, reducer, counts, nested=nested, seed=seed)
-        for fold in folds_of(x, labels, scaling=scaling, folds=folds, seed=seed)
-    ]
-    return Curve("accuracy", tuple(counts), np.array(rows))
+    rows, notes = drawn(x, labels, most=SAMPLE, seed=seed)
+    parts = folds_of(x[rows], labels[rows], scaling=scaling, folds=folds, seed=seed)
+    values = [_accuracies(fold, reducer, counts, nested=nested, seed=seed) for fold in parts]
+    return Curve("accuracy", tuple(counts), np.array(values), notes)
 
 
 def _accuracies(fold: Fold, reducer: Reducer, counts: Sequence[int], *, nested: bool, seed: int) -> list[float]:
@@ -119,4 +144,4 @@ def _accuracies(fold: Fold, reducer: Reducer, counts: Sequence[int], *, nested: 
 
 def majority(labels: Array) -> float:
     """Return the accuracy of answering with the most frequent label, which needs no features."""
-    return float(np.unique(labels.astype(str), return_counts=True)[1].max() / len(labels))
+    return max(count for _, count in _counts(labels.astype(str))) / len(labels)

@@ -58,6 +58,9 @@ def pca(x: Array, y: Array | None = None, *, components: int, seed: int = 1) -> 
         found.explained_variance_ratio_,
         loadings=weights,
         weights=weights,
+        notes=("components are approximate: exact ones would take minutes",)
+        if found.svd_solver == "randomized"
+        else (),
     )
     if y is None:
         return result
@@ -66,6 +69,26 @@ def pca(x: Array, y: Array | None = None, *, components: int, seed: int = 1) -> 
     lengths = np.where(lengths > NOTHING * lengths.max(), lengths, np.inf)
     coefficients = scores.T @ targets.matrix / lengths[:, None]
     return result._replace(explained_y=_explained(scores, coefficients, targets.matrix), coefficients=coefficients)
+
+
+def spectrum(x: Array) -> Array:
+    """Return the share of variance of each component that PCA of x (points, features) has, the largest first."""
+    _check(x, 1)
+    centered = x - x.mean(0)
+    products = centered.T @ centered if x.shape[1] < len(x) else centered @ centered.T
+    values = np.linalg.eigvalsh(products)[::-1][: min(len(x) - 1, x.shape[1])].clip(0)
+    return np.asarray(values / values.sum())
+
+
+def broken_stick(shares: Array) -> int:
+    """Return how many leading shares (components) of a whole are larger than chance breaks it (Jackson, 1993).
+
+    A stick broken at random in p parts has on average (1/k + ... + 1/p) / p in the k-th largest. At least 1.
+    """
+    parts = len(shares)
+    expected = np.cumsum(1 / np.arange(parts, 0, -1))[::-1] / parts
+    larger = shares > expected
+    return max(1, parts if larger.all() else int(larger.argmin()))
 
 
 def _solver(x: Array, components: int) -> str:

@@ -5,16 +5,14 @@ from typing import NamedTuple
 import numpy as np
 
 from zoo.errors import ConfigError, unknown
-from zoo.explore.probe import FOLDS, Curve, Fold, Reducer, folds_of, probe_curve
-from zoo.explore.projection import Reduction, pca, pls
+from zoo.explore.probe import FOLDS, SAMPLE, Curve, Fold, Reducer, drawn, folds_of, probe_curve
+from zoo.explore.projection import Reduction, broken_stick, pca, pls, spectrum
 from zoo.explore.scaling import fit_scaling
 from zoo.explore.targets import fit_targets, is_numeric, needed
 from zoo.metrics import Array
 
 MOST = 20
 """Components that are tried at most."""
-SAMPLE = 4000
-"""Points on which a number of components is chosen, at most."""
 
 
 def autoencoder(x: Array, y: Array | None = None, *, components: int, seed: int = 1) -> Reduction:
@@ -54,15 +52,15 @@ def choose_components(
     """
     if name not in REDUCTIONS:
         raise ConfigError(unknown("reduction", name, REDUCTIONS))
-    rows = np.sort(np.random.default_rng(seed).permutation(len(x))[:SAMPLE])
-    smaller = "" if len(rows) == len(x) else f" ({len(rows):,} of {len(x):,} points, drawn at random)"
+    rows, notes = drawn(x, y, most=SAMPLE, seed=seed)
+    smaller = "".join(f" ({note})" for note in notes)
     x, y = x[rows], None if y is None else y[rows]
     most = max(1, min(most, x.shape[1], len(x) - 1 - -(-len(x) // folds)))
     if y is None:
         if name == "pls":
             needed(name, y)
-        found = pca(fit_scaling(x, scaling).apply(x), components=min(x.shape[1], len(x) - 1))
-        return Choice(min(most, broken_stick(found.explained_x)), f"broken stick of PCA{smaller}")
+        shares = spectrum(fit_scaling(x, scaling).apply(x))
+        return Choice(min(most, broken_stick(shares)), f"broken stick of PCA{smaller}")
     options = {"scaling": scaling, "folds": folds, "seed": seed}
     if name == "pls":
         curve = prediction_curve(x, y, pls, most, **options)  # type: ignore[arg-type]
@@ -83,17 +81,6 @@ def _rule(name: str, curve: Curve) -> str:
 def counts_up_to(most: int) -> tuple[int, ...]:
     """Return 1 to 10, and from there every fifth, up to `most`."""
     return tuple(sorted({*range(1, min(most, 10) + 1), *range(15, most + 1, 5), most}))
-
-
-def broken_stick(shares: Array) -> int:
-    """Return how many leading shares (components) of a whole are larger than chance breaks it (Jackson, 1993).
-
-    A stick broken at random in p parts has on average (1/k + ... + 1/p) / p in the k-th largest. At least 1.
-    """
-    parts = len(shares)
-    expected = np.cumsum(1 / np.arange(parts, 0, -1))[::-1] / parts
-    larger = shares > expected
-    return max(1, parts if larger.all() else int(larger.argmin()))
 
 
 def prediction_curve(

@@ -22,7 +22,7 @@ from zoo.explore.filters import (
     variance,
 )
 from zoo.explore.genetic import genetic
-from zoo.explore.probe import splits
+from zoo.explore.probe import drawn, splits
 from zoo.explore.projection import NOTHING, Reduction, check_varies
 from zoo.explore.targets import fit_targets, is_numeric, needed
 from zoo.explore.wrappers import FOLDS, POINTS, backward, forward, stepwise
@@ -51,8 +51,7 @@ def lasso(x: Array, y: Array | None = None, *, count: int, seed: int = 1) -> Sel
     given = needed("lasso", y)
     check_count(count, x.shape[1])
     check_varies(x)
-    rows = np.sort(np.random.default_rng(seed).permutation(len(x))[:POINTS])
-    notes = () if len(rows) == len(x) else (f"fitted on {len(rows):,} of {len(x):,} points, drawn at random",)
+    rows, notes = drawn(x, given, most=POINTS, seed=seed)
     fit = _lasso_of_numbers if is_numeric(given) else _lasso_of_labels
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # which features have a weight is known long before

@@ -35,42 +35,45 @@ class Table(NamedTuple):
         return self.labels if self.labels is not None else self.targets
 
 
-def read_table(path: str, *, label: str | Sequence[str] | None = None) -> Table:
+def read_table(path: str, *, label: str | None = None, targets: Sequence[str] = ()) -> Table:
     """Read a `.csv` file with a header, or the two-dimensional array of a `.npy` file.
 
-    `label` names a column of the `.csv`, by default `label` if there is one, or several columns of numbers; for `.npy`
-    a file with a row for each point, by default NAME.labels.npy or NAME.labels.txt if there is one. A column `text`
-    holds the points' texts. Labels are classes, unless they are numbers of which one has a fraction, or several
-    columns: then they are targets. DataError, with the line, for what is no number or missing.
+    `label` names a column of the `.csv`, by default `label` if there is one; for `.npy` a file with a row for each
+    point, by default NAME.labels.npy or NAME.labels.txt if there is one. Its values are classes, unless they are
+    numbers of which one has a fraction: then they are targets. `targets` names columns of the `.csv` that are targets
+    whatever they hold. A column `text` holds the points' texts. DataError, with the line, for what is no number or
+    missing.
     """
     suffix = Path(path).suffix.lower()
+    if label is not None and targets:
+        raise ConfigError(f"{path}: a table has labels or targets; name one of the two")
     if suffix == ".csv":
-        return _read_csv(path, label)
-    if suffix == ".npy":
+        return _read_csv(path, label, targets)
+    if suffix == ".npy" and not targets:
         return _read_npy(path, label)
+    if suffix == ".npy":
+        raise ConfigError(f"{path}: has no names of columns; save the targets as (points, targets) in a file of labels")
     raise ConfigError(f"{path}: a table is a .csv or a .npy file; rename it, or convert it to one of these")
 
 
-def _read_csv(path: str, label: str | Sequence[str] | None) -> Table:
+def _read_csv(path: str, label: str | None, targets: Sequence[str]) -> Table:
     records = csv_records(path)
     _, names = next(records, (1, [""]))
     rows = list(records)
     _check_header(path, names)
-    asked = _asked_columns(path, names, label)
+    label = LABEL if label is None and LABEL in names else label
+    asked = [_column(path, names, name) for name in targets or ([] if label is None else [label])]
     features = [number for number, name in enumerate(names) if number not in asked and name != TEXT]
     if not rows or not features:
         raise DataError(f"{path}:1: holds no {'features' if rows else 'rows'} below a header; add some")
     _check_widths(path, names, rows)
-    x = np.column_stack([_numbers(path, names[number], number, rows) for number in features])
-    texts = (
-        tuple(fields[names.index(TEXT)] for _, fields in rows) if TEXT in names and not _named(TEXT, label) else None
-    )
-    found = tuple(names[number] for number in features)
-    return Table(x, found, texts=texts)._replace(**_csv_labels(path, names, asked, rows))
-
-
-def _named(name: str, label: str | Sequence[str] | None) -> bool:
-    return label == name or (not isinstance(label, str) and name in (label or ()))
+    texts = None
+    if TEXT in names and names.index(TEXT) not in asked:
+        texts = tuple(fields[names.index(TEXT)] for _, fields in rows)
+    table = Table(_matrix(path, names, features, rows), tuple(names[number] for number in features), texts=texts)
+    if targets:
+        return table._replace(targets=_matrix(path, names, asked, rows))
+    return table._replace(**_csv_labels(path, names[asked[0]], asked[0], rows)) if asked else table
 
 
 def _check_header(path: str, names: list[str]) -> None:
@@ -88,24 +91,44 @@ def _check_widths(path: str, names: list[str], rows: list[Record]) -> None:
             raise DataError(f"{path}:{line}: expected {len(names)} columns, found {len(fields)}")
 
 
-def _asked_columns(path: str, names: list[str], label: str | Sequence[str] | None) -> list[int]:
-    """Return the numbers of the columns that hold labels or targets."""
-    wanted = [LABEL] if label is None and LABEL in names else [label] if isinstance(label, str) else list(label or [])
-    for name in wanted:
-        if name not in names:
-            raise DataError(f"{path}:1: {unknown('column', name, names)}; name the column of labels with --label")
-    return [names.index(name) for name in wanted]
+def _column(path: str, names: list[str], name: str) -> int:
+    if name not in names:
+        raise DataError(f"{path}:1: {unknown('column', name, names)}; name the column of labels with --label")
+    return names.index(name)
 
 
-def _csv_labels(path: str, names: list[str], asked: list[int], rows: list[Record]) -> dict[str, Any]:
-    if not asked:
-        return {}
-    if len(asked) > 1:
-        return {"targets": np.column_stack([_numbers(path, names[number], number, rows) for number in asked])}
-    values = [fields[asked[0]].strip() for _, fields in rows]
+def _matrix(path: str, names: list[str], columns: list[int], rows: list[Record]) -> Array:
+    """Return columns as numbers (points, columns); DataError at the first field that is no finite number."""
+    x = np.full((len(rows), len(columns)), np.nan)
+    for values, (line, fields) in zip(x, rows, strict=True):
+        try:
+            values[:] = [float(fields[number]) for number in columns]
+        except ValueError:
+            raise _no_number(path, line, names, columns, fields) from None
+    bad = np.flatnonzero(~np.isfinite(x).all(1))
+    if len(bad):
+        raise _no_number(path, rows[bad[0]][0], names, columns, rows[bad[0]][1])
+    return x
+
+
+def _no_number(path: str, line: int, names: list[str], columns: list[int], fields: list[str]) -> DataError:
+    """Return what is wrong with a row of which one field is no finite number."""
+    name, field = next((names[number], fields[number]) for number in columns if _number(fields[number]) is None)
+    if field.strip().lower() in ("", "na", "nan", "null", "none", "?"):
+        return DataError(
+            f"{path}:{line}: the value of '{name}' is missing; fill it in, or remove the row or the column"
+        )
+    return DataError(
+        f"{path}:{line}: '{field.strip()}' in column '{name}' is no finite number; remove the column, write its values "
+        "as numbers, or name it with --label"
+    )
+
+
+def _csv_labels(path: str, name: str, column: int, rows: list[Record]) -> dict[str, Any]:
+    values = [fields[column].strip() for _, fields in rows]
     for (line, _), value in zip(rows, values, strict=True):
         if not value:
-            raise DataError(f"{path}:{line}: has no value in '{names[asked[0]]}'; label the row or remove it")
+            raise DataError(f"{path}:{line}: has no value in '{name}'; label the row or remove it")
     return _classes_or_targets(np.array(values))
 
 
@@ -118,23 +141,6 @@ def _classes_or_targets(values: Array) -> dict[str, Any]:
     return {"labels": values.astype(str)}
 
 
-def _numbers(path: str, name: str, number: int, rows: list[Record]) -> Array:
-    """Return one column as float64; DataError at the first field that is no finite number."""
-    try:
-        values = np.array([float(fields[number]) for _, fields in rows])
-        if np.isfinite(values).all():
-            return values
-    except ValueError:
-        pass
-    line, field = next((line, fields[number]) for line, fields in rows if _number(fields[number]) is None)
-    if field.strip().lower() in ("", "na", "nan", "null", "none", "?"):
-        raise DataError(f"{path}:{line}: the value of '{name}' is missing; fill it in, or remove the row or the column")
-    raise DataError(
-        f"{path}:{line}: '{field.strip()}' in column '{name}' is no finite number; remove the column, write its values "
-        "as numbers, or name it with --label"
-    )
-
-
 def _number(text: str) -> float | None:
     try:
         value = float(text)
@@ -143,9 +149,7 @@ def _number(text: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _read_npy(path: str, label: str | Sequence[str] | None) -> Table:
-    if not isinstance(label, str | None):
-        raise ConfigError(f"{path}: the labels of a .npy file are one file with a row for each point; name that alone")
+def _read_npy(path: str, label: str | None) -> Table:
     x = _load(path)
     if x.ndim != 2 or x.dtype.kind not in "fiub" or not x.size:
         raise DataError(f"{path}: expected numbers (points, features), found {x.dtype} {x.shape}; save such an array")

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from zoo.explore.filters import Selection, check_count, information_gain
-from zoo.explore.probe import folds_of
+from zoo.explore.probe import drawn, folds_of
 from zoo.explore.targets import Targets, fit_targets, needed
 from zoo.metrics import Array
 
@@ -79,10 +79,7 @@ def trial_of(name: str, x: Array, y: Array | None, *, count: int, most: int, see
     """Return a probe on at most `POINTS` points, drawn at random, and `most` features; notes say what was left out."""
     given = needed(name, y)
     check_count(count, min(x.shape[1], most))
-    rows = np.sort(np.random.default_rng(seed).permutation(len(x))[:POINTS])
-    notes: tuple[str, ...] = ()
-    if len(rows) < len(x):
-        notes = (f"tried on {len(rows):,} of {len(x):,} points, drawn at random",)
+    rows, notes = drawn(x, given, most=POINTS, seed=seed)
     x, given, features = x[rows], given[rows], np.arange(x.shape[1])
     if x.shape[1] > most:
         features = np.sort(information_gain(x, given, count=most).chosen)
