@@ -1,1 +1,1 @@
-"""What a table of numbers holds: fewer dimensions, and groups."""
+"""What is in data and in what a run has learned: fewer dimensions, clusters, and what they are worth."""
