@@ -17,6 +17,7 @@ LIMIT = 3000
 """More points than these are sampled: 9 million distances, 72 MB."""
 SEED = 1
 CHUNK = 1 << 22  # distances to the nearest of a few that are held at once: 32 MiB
+LARGE = 1e140  # its square can still be summed
 TINY = 1e-12  # of the largest: what is smaller is rounding
 
 METRICS = {
@@ -140,9 +141,11 @@ def as_points(points: ArrayLike) -> Array:
         raise DataError(
             f"points must be rows of numbers (points, features), none empty, but are of shape {found.shape}"
         )
-    wrong = np.flatnonzero(~np.isfinite(found).all(1))
+    wrong = np.flatnonzero(~(np.abs(found) <= LARGE).all(1))
     if len(wrong):
-        raise DataError(f"row {wrong[0]} of the points holds a value that is not finite; drop or fill such rows first")
+        raise DataError(
+            f"row {wrong[0]} of the points holds a value that is not finite, or above {LARGE:g}; drop or fill such rows"
+        )
     return found
 
 

@@ -15,7 +15,7 @@ from zoo.explore.validity import silhouette, sse
 
 LARGEST = 10
 REFERENCES = 10
-STARTS = 3
+STARTS = 5
 RULES = {
     "elbow": "the summed squared distance lies furthest below the chord of its curve",
     "silhouette": "the mean silhouette is largest",
