@@ -5,10 +5,14 @@ import time
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from zoo.errors import ConfigError, DataError
 from zoo.explore.clustering import CLUSTERINGS, cluster, options_of
 from zoo.explore.distances import METRICS, Array
+from zoo.explore.explain import explain
+from zoo.explore.validity import inside, outside
 
 
 def blobs(count: int = 90, features: int = 3, *, apart: float = 12.0, seed: int = 0) -> tuple[Array, Array]:
@@ -55,6 +59,23 @@ def test_every_distance_is_taken_where_it_is_defined(method: str, distance: str)
     found = cluster(blobs()[0], method, distance=distance, **options)
     assert found.chosen["distance"] == distance
     assert found.labels.shape == (90,)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(*[st.sampled_from([0.0, 1.0, -2.5, 1e-200, 1 + 1e-15, 1e130])] * 3), min_size=1, max_size=8),
+       st.sampled_from(sorted(CLUSTERINGS)), st.sampled_from(sorted(METRICS)))  # fmt: skip
+def test_odd_points_are_clustered_without_a_warning_and_all_that_is_said_is_finite(
+    rows: list[tuple[float, ...]], method: str, distance: str
+) -> None:
+    if method == "kmeans":
+        distance = "euclidean"
+    options = {"linkage": "average"} if method == "hierarchical" else {}
+    found = cluster(rows, method, distance=distance, **options)
+    assert set(found.labels.tolist()) - {-1} == set(range(found.chosen["k"]))
+    assert found.centers.shape == (found.chosen["k"], 3)
+    figures = {**inside(rows, found.labels, distance=distance), **outside(found.labels, np.arange(len(rows)) % 2)}
+    json.dumps([figures, found.chosen, explain(rows, found, ["text"] * len(rows), distance=distance)], allow_nan=False)
+    assert all(np.isfinite(values).all() for name, values in found.evidence.items() if name != "kinds")
 
 
 @pytest.mark.parametrize("method", CLUSTERINGS)

@@ -1,14 +1,16 @@
 """k-means, and how many clusters: elbow, silhouette and the gap statistic."""
 
+import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
 from zoo.errors import ConfigError, unknown
-from zoo.explore.distances import LIMIT, SEED, Array, Pairwise, as_points, pairwise
+from zoo.explore.distances import LIMIT, SEED, Array, as_points, pairwise
 from zoo.explore.knee import knee
 from zoo.explore.labels import Clustering, check_count, check_positive, in_order, means
 from zoo.explore.validity import silhouette, sse
@@ -24,7 +26,7 @@ RULES = {
 
 
 class Curves(NamedTuple):
-    """What each number of clusters gives, all (numbers): `gap` with its standard error, of the sampled points."""
+    """What each number of clusters gives, all (numbers); `gap` with its standard error."""
 
     k: Array
     sse: Array
@@ -55,7 +57,7 @@ def kmeans(
     """Cluster points (points, features) about means, from k-means++ (Arthur and Vassilvitskii, 2007).
 
     Without `k` it is chosen from 1 to `largest` by one of `RULES`; what the others say is reported too. Means belong to
-    Euclidean distances, so others are refused. All points are clustered; silhouettes and gaps are of at most `limit`.
+    Euclidean distances, so others are refused. Numbers are tried on at most `limit` points, then all are clustered.
     """
     points = as_points(points)
     if distance != "euclidean":
@@ -65,10 +67,11 @@ def kmeans(
     different = len(np.unique(points, axis=0))
     if k is not None:
         check_count("k", k, most=different, of="the number of different points")
-        return _clustering(points, k, seed, {"rule": "given", "why": "given"}, {})
+        notes = {"distance": distance, "points": len(points), "sampled": len(points), "distance_bytes": 0}
+        return _clustering(points, k, seed, {"rule": "given", "why": "given", **notes}, {})
     check_positive("largest", largest)
     pairs = pairwise(points, limit=limit, seed=seed)
-    curves = measure(points, pairs, largest=largest, seed=seed)
+    curves = measure(points[pairs.rows], pairs.square, largest=largest, seed=seed)
     choices = curves.choices()
     why = {"rule": rule, "why": RULES[rule], "by_rule": choices, **pairs.notes()}
     return _clustering(points, choices[rule], seed, why, curves._asdict())
@@ -76,22 +79,27 @@ def kmeans(
 
 def _clustering(points: Array, k: int, seed: int, why: dict[str, Any], evidence: dict[str, Array]) -> Clustering:
     labels = in_order(fit(points, k, seed=seed).labels_)
-    return Clustering(labels, means(points, labels), {"k": k, **why, "sse": sse(points, labels)}, evidence)
+    centers = means(points, labels)
+    return Clustering(labels, centers, {"k": len(centers), **why, "sse": sse(points, labels)}, evidence)
 
 
 def fit(points: Array, k: int, *, seed: int = SEED, starts: int = STARTS) -> KMeans:
-    """Return scikit-learn's k-means, the best of some starts."""
-    with threadpool_limits(limits=1, user_api="openmp"):  # threads would add in an order that chance decides
+    """Return scikit-learn's k-means, the best of some starts; of points that rounding makes equal, fewer clusters."""
+    # Threads would add in an order that chance decides.
+    with threadpool_limits(limits=1, user_api="openmp"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
         return KMeans(k, n_init=starts, random_state=seed).fit(points)
 
 
-def measure(points: Array, pairs: Pairwise, *, largest: int = LARGEST, seed: int = SEED) -> Curves:
-    """Measure each number of clusters from 1 to `largest`, or to the number of different points of the sample."""
-    drawn = points[pairs.rows]
-    ks = np.arange(1, min(largest, len(np.unique(drawn, axis=0))) + 1)
+def measure(points: Array, square: Array, *, largest: int = LARGEST, seed: int = SEED) -> Curves:
+    """Measure each number of clusters from 1 to `largest`, or to the number of different points.
+
+    points is (points, features), square (points, points) their distances. The silhouette of one cluster counts as 0.
+    """
+    ks = np.arange(1, min(largest, len(np.unique(points, axis=0))) + 1)
     fits = [fit(points, int(k), seed=seed) for k in ks]
-    silhouettes = [silhouette(pairs.square, fitted.labels_[pairs.rows]) or 0.0 for fitted in fits]
-    gaps, errors = gap_statistic(drawn, ks, seed=seed)
+    silhouettes = [silhouette(square, fitted.labels_) or 0.0 for fitted in fits]
+    gaps, errors = gap_statistic(points, ks, seed=seed)
     return Curves(ks, np.array([fitted.inertia_ for fitted in fits]), np.array(silhouettes), gaps, errors)
 
 
