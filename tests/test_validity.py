@@ -84,6 +84,12 @@ def test_clusters_of_equal_points_have_no_ratio_to_what_is_within() -> None:
     assert same == {"sse": 0, "silhouette": 0, "dunn": None, "davies_bouldin": 0, "calinski_harabasz": None}
 
 
+def test_ratios_beyond_all_floats_are_none() -> None:
+    found = inside([[0.0], [1e-200], [1e130], [1e130]], np.array([0, 0, 1, 1]), distance="manhattan")
+    assert found["dunn"] is None
+    assert found["calinski_harabasz"] is None
+
+
 def test_one_point_has_the_figures_of_one_cluster() -> None:
     assert inside([[1.0, 2]], np.array([0])) == {**dict.fromkeys(INSIDE), "sse": 0.0}
     assert outside(np.array([0]), ["a"]) == dict.fromkeys(OUTSIDE, 1.0)

@@ -1,7 +1,7 @@
 """What a clustering is worth: by its own distances (inside), and against known labels (outside).
 
 Nothing here is NaN or raises for odd clusterings. A figure that is not defined is None: of less than two clusters, of
-clusters of single points only, or where it would divide by zero.
+clusters of single points only, or where it would divide by zero or exceed what a float can hold.
 """
 
 import warnings
@@ -75,8 +75,8 @@ def dunn(square: Array, labels: Array) -> float | None:
     if not is_comparable(labels):
         return None
     together = labels[:, None] == labels
-    widest = square[together].max()
-    return float(square[~together].min() / widest) if widest > 0 else None
+    with np.errstate(all="ignore"):
+        return _if_finite(square[~together].min() / square[together].max())
 
 
 def calinski_harabasz(points: Array, labels: Array) -> float | None:
@@ -91,7 +91,14 @@ def is_comparable(labels: Array) -> bool:
 
 
 def _if_defined(score: Callable[..., Any], points: Array, labels: Array) -> float | None:
-    return float(score(points, labels)) if is_comparable(labels) else None
+    if not is_comparable(labels):
+        return None
+    with np.errstate(all="ignore"):
+        return _if_finite(score(points, labels))
+
+
+def _if_finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
 
 
 def outside(labels: Array, truth: ArrayLike) -> Figures:
