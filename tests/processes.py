@@ -142,7 +142,7 @@ def outcome(run: Path) -> dict[str, Any]:
         "best": tensors_of(best),
         "best state": load_checkpoint(best).state,
         "metrics": [
-            {key: value for key, value in line.items() if key not in ("seconds", "tokens_per_second")}
+            {key: value for key, value in line.items() if key not in ("seconds", "tokens_per_second", "waited")}
             for line in metrics_of(run)
             if "epoch" in line
         ],

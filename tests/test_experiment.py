@@ -76,7 +76,7 @@ def story(run: str | Path) -> dict[str, Any]:
     state["loop"].pop("seconds")
     state["loop"]["totals"].pop("seconds")
     results.pop("seconds")
-    times = ("seconds", "tokens_per_second")
+    times = ("seconds", "tokens_per_second", "waited")
     epochs = {
         line["epoch"]: {k: v for k, v in line.items() if k not in times} for line in lines_of(run) if "epoch" in line
     }

@@ -36,7 +36,10 @@ class EpochResult(NamedTuple):
 
 
 class StepReport(NamedTuple):
-    """What one optimizer step did: loss and accuracy per target, the gradient's norm before clipping, the rate."""
+    """What one optimizer step did: loss and accuracy per target, the gradient's norm before clipping, the rate.
+
+    waited is how many seconds its batches took to come.
+    """
 
     step: int
     loss: float
@@ -44,6 +47,7 @@ class StepReport(NamedTuple):
     grad_norm: float
     lr: float
     tokens_per_second: float
+    waited: float
 
 
 @dataclass(kw_only=True, slots=True)
@@ -99,6 +103,14 @@ class Stopwatch:
     def __init__(self, state: LoopState) -> None:
         self.state = state
         self.last = time.monotonic()
+        self.waited = 0.0
+
+    def fetch(self, groups: Iterator[list[Any]]) -> list[Any]:
+        """Return the next batches, none after the last, and remember how long they took to come."""
+        begun = time.monotonic()
+        group = next(groups, [])
+        self.waited = time.monotonic() - begun
+        return group
 
     def read(self) -> float:
         """Return the seconds since the last reading, and count them."""
@@ -149,16 +161,16 @@ def training(
     model.train()
     optimizer.zero_grad(set_to_none=True)  # what the caller left there
     with _bar(f"epoch {epoch}", loader, state.batch) as bar:
-        for group in _grouped(_remaining(loader, state.batch), accumulate):
+        groups = _grouped(_remaining(loader, state.batch), accumulate)
+        while group := watch.fetch(groups):
             if schedule is not None:
                 set_rate(optimizer, schedule(state))
             loss, accuracy, norm = step(group, state)
             tokens, seconds = sum(batch.tokens for batch in group), watch.read()
             state.totals.tokens += tokens
             state.totals.seconds += seconds
-            report = StepReport(
-                state.step, loss, accuracy, norm, optimizer.param_groups[0]["lr"], tokens / max(seconds, 1e-9)
-            )
+            lr = optimizer.param_groups[0]["lr"]
+            report = StepReport(state.step, loss, accuracy, norm, lr, tokens / max(seconds, 1e-9), watch.waited)
             show(bar, loss=loss, tokens_per_second=report.tokens_per_second)
             bar.update(len(group))
             if after_step is not None and after_step(report, state):

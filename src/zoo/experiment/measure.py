@@ -2,13 +2,15 @@
 
 from typing import Any
 
+import numpy as np
 from torch import nn
 
 from zoo.config import Direction, TrainConfig, monitor_of
 from zoo.data import Data
-from zoo.data.corpus import TextCorpus
+from zoo.data.corpus import Corpus, TextCorpus
 from zoo.evaluation import Setting, evaluate, judge_labels, judge_outputs
 from zoo.metrics import BETTER
+from zoo.record.units import watched
 from zoo.training import EpochResult
 
 
@@ -22,15 +24,33 @@ def measure_epoch(
 ) -> tuple[dict[str, float], list[tuple[str, str, str]]]:
     """Return the metrics of the validation part, but for the loss, and rows of (source, prediction, references).
 
-    Outputs are searched for greedily, of at most `limit` sources (0: all).
+    Among them is `dead_units` of models with `nn.ReLU` modules (see `zoo.record.units`). Outputs are searched for
+    greedily, of at most `limit` sources (0: all).
     """
-    if isinstance(data.valid, TextCorpus):
-        outcome = judge_labels(model, data.valid, setting, labels=data.labels)
-    else:
-        outcome = judge_outputs(model, data.valid, data.codecs["tgt"], greedily(setting), limit=limit)
+    with watched(model) as units:
+        if isinstance(data.valid, TextCorpus):
+            outcome = judge_labels(model, data.valid, setting, labels=data.labels)
+        else:
+            outcome = judge_outputs(model, data.valid, data.codecs["tgt"], greedily(setting), limit=limit)
     found = outcome.scores.metrics()
     found.pop("loss", None)  # the loop has it
-    return found, outcome.samples()
+    return {**found, **units.figures()}, outcome.samples()
+
+
+def counts_of(data: Data) -> dict[str, dict[str, int]]:
+    """Return the `sizes` of the parts, of train in rows and of the others in sources, and train's rows by label."""
+    held = {"valid": data.valid, "test": data.test}
+    scored = {split: scored_size(part) for split, part in held.items() if part is not None}
+    sizes = {"train": len(data.train), **scored}
+    if not isinstance(data.train, TextCorpus):
+        return {"sizes": sizes}
+    rows = np.bincount(data.train.labels[data.train.labels >= 0], minlength=len(data.labels))
+    return {"sizes": sizes, "labels": dict(zip(data.labels, rows.tolist(), strict=True))}
+
+
+def scored_size(corpus: Corpus) -> int:
+    """Return how many answers a part asks for: a source counts once, whatever its targets."""
+    return len(corpus) if isinstance(corpus, TextCorpus) else len(corpus.sources)
 
 
 def measure_parts(model: nn.Module, data: Data, setting: Setting, *, limit: int) -> dict[str, dict[str, Any]]:

@@ -24,7 +24,15 @@ from zoo.experiment.identity import (
 )
 from zoo.experiment.learner import Learner
 from zoo.experiment.machine import choose_device, choose_precision, keep_memory, seed_all
-from zoo.experiment.measure import final_metrics, greedily, measure_epoch, measure_parts, monitored, named_figures
+from zoo.experiment.measure import (
+    counts_of,
+    final_metrics,
+    greedily,
+    measure_epoch,
+    measure_parts,
+    monitored,
+    named_figures,
+)
 from zoo.experiment.run import attention_of, has_attention, setting_of
 from zoo.experiment.saving import Saver
 from zoo.experiment.signals import Interruption
@@ -63,6 +71,8 @@ class Session:
         self.learner.last_step = min(last_step, config.max_steps or last_step)
         self.best: dict[str, Any] = {}
         self.bad_epochs = 0
+        self.waited = 0.0  # seconds for batches, in this epoch and process
+        self.seconds_before = 0.0  # of training in this epoch, by processes before this one
         self.measured = True  # whether all steps so far have been validated
         self.saver = Saver(run, keep=config.keep)
         self.moment = self.learner.moment()  # between the last two steps
@@ -232,6 +242,7 @@ class Session:
         self.learner.state.begin(epoch)
         self.trainloader.set_epoch(epoch)
         self.batches = len(self.trainloader)
+        self.waited, self.seconds_before = 0.0, self.learner.state.totals.seconds
 
     def _conclude(self, epoch: int, values: dict[str, float]) -> None:
         """Act on an epoch's figures; those of a part of an epoch, cut short by a limit, leave no trace in the state.
@@ -251,6 +262,7 @@ class Session:
         if report.step % self.config.log_every == 0 or report.step == 1:
             self.recorder.step(**report._asdict())
         self.measured = False
+        self.waited += report.waited
         self.moment = self.learner.moment()
         save_every = self.config.save_every
         ended = self._limit_reached() or self._whole()
@@ -269,7 +281,9 @@ class Session:
 
     def _costs(self) -> dict[str, float]:
         state = self.learner.state
-        return {**state.totals.means(), "lr": self.learner.lr, "seconds": round(state.seconds, 3)}
+        waited = self.waited / max(state.totals.seconds - self.seconds_before, 1e-9)
+        steps = {"waited": waited, "skipped_steps": state.skipped, "lr": self.learner.lr}
+        return {**state.totals.means(), **steps, "seconds": round(state.seconds, 3)}
 
     def _measure(self) -> dict[str, float]:
         """Return the task's metrics of the validation part, and record samples and an attention picture."""
@@ -375,6 +389,7 @@ class Session:
             "precision": self.precision,
             "skipped_steps": state.skipped,
             "notes": self.data.notes,
+            **counts_of(self.data),
             **measure_parts(model, self.data, self.setting, limit=self.config.test_limit),
         }
         self.recorder.hparams(flat_options(self.config), final_metrics(results))

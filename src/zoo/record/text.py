@@ -8,7 +8,7 @@ from zoo.config import GROUPS, TrainConfig, to_dict
 
 Sample = tuple[str, str, str | Sequence[str]]
 
-CURVES_ALONE = ("grad_norm", "tokens_per_second")
+CURVES_ALONE = ("grad_norm", "tokens_per_second", "waited", "skipped_steps", "valid_dead_units")
 """Figures of an epoch that the line to read leaves out."""
 
 

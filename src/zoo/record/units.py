@@ -1,0 +1,51 @@
+"""Which units of the `nn.ReLU` modules ever answer; `F.relu` is a function, on which no hook hangs."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class Units:
+    """The largest value of each unit so far, by module and width.
+
+    A module that is called in several places has one row of units for all of them; one that answers anywhere is alive.
+    """
+
+    def __init__(self) -> None:
+        self.largest: dict[tuple[str, int], Tensor] = {}
+
+    def see(self, name: str, output: Tensor) -> None:
+        """Note the outputs (..., units) of a module."""
+        found = output.detach().flatten(0, -2).amax(0) if output.numel() else output.new_zeros(output.shape[-1])
+        key = (name, output.shape[-1])
+        self.largest[key] = torch.maximum(self.largest[key], found) if key in self.largest else found
+
+    def figures(self) -> dict[str, float]:
+        """Return `dead_units`, the share of units that were zero throughout; nothing where no module was seen."""
+        if not self.largest:
+            return {}
+        dead = torch.cat([values <= 0 for values in self.largest.values()])
+        return {"dead_units": float(dead.double().mean())}
+
+
+@contextmanager
+def watched(model: nn.Module) -> Iterator[Units]:
+    """Watch the `nn.ReLU` modules of a model while it runs; their hooks are gone afterwards."""
+    units = Units()
+
+    def hook_of(name: str) -> Any:
+        return lambda module, inputs, output: units.see(name, output)
+
+    hooks = [
+        module.register_forward_hook(hook_of(name))
+        for name, module in model.named_modules()
+        if isinstance(module, nn.ReLU)
+    ]
+    try:
+        yield units
+    finally:
+        for hook in hooks:
+            hook.remove()
