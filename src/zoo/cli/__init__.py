@@ -78,6 +78,12 @@ def _compare(arguments: list[str]) -> int:
     return compare(arguments)
 
 
+def _diagnose(arguments: list[str]) -> int:
+    from zoo.cli.diagnose import diagnose
+
+    return diagnose(arguments)
+
+
 def _benchmark(arguments: list[str]) -> int:
     from zoo.cli.bench import benchmark
 
@@ -117,6 +123,7 @@ VERBS: dict[str, tuple[str, Callable[[list[str]], int]]] = {
     "predict": ("apply a run, or several together, to lines of text", _predict),
     "average": ("make one model of a run's last checkpoints", _average),
     "compare": ("show runs side by side, and whether the difference of two is real", _compare),
+    "diagnose": ("say what is wrong with a run, by its curves, and what to try", _diagnose),
     "benchmark": ("measure how fast a model trains and decodes on this machine", _benchmark),
     "models": ("list the models", _models),
     "datasets": ("list the datasets", _datasets),

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from zoo.cli import overrides as checking
 from zoo.cli.compose import FREE_GROUPS
+from zoo.cli.diagnose import concerns
 from zoo.cli.overrides import Override
 from zoo.cli.streams import say
 from zoo.cli.sweep import is_multirun
@@ -161,8 +162,11 @@ def summary(results: dict[str, Any]) -> str:
     path = Path(results["run_dir"])
     done = "had already finished" if results.get("already_finished") else f"best epoch {results['best_epoch']}"
     lines = [f"{split:5}  {figures(results[split])}" for split in ("valid", "test") if split in results]
+    wrong = concerns(path)
+    check = [f"check  {wrong}; see zoo diagnose {shlex.quote(str(path))}"] if wrong else []
     logs = "runs" if path.parts[:1] == ("runs",) else shlex.quote(str(path))
-    return "\n".join([*lines, f"run    {path} ({done})", f"look   tensorboard --logdir {logs} --host localhost"])
+    ran, look = f"run    {path} ({done})", f"look   tensorboard --logdir {logs} --host localhost"
+    return "\n".join([*lines, ran, *check, look])
 
 
 def figures(metrics: dict[str, Any]) -> str:

@@ -161,10 +161,13 @@ def _all_runs() -> list[Path]:
     return sorted(found, key=lambda path: (path / "config.yaml").stat().st_mtime_ns, reverse=True)
 
 
-def run_path(name: str) -> Path:
-    """Return the run that a name means: a directory, a file in it, `last`, or an installed model."""
+def run_path(name: str, *, trained: bool = True) -> Path:
+    """Return the run that a name means: a directory, a file in it, `last`, or an installed model.
+
+    `last` is the newest run with a best epoch, or with `trained=False` the newest of all.
+    """
     if name == "last" and not os.path.exists(name):
-        usable = [path for path in _all_runs() if RunDirectory(path).best.exists()]
+        usable = [path for path in _all_runs() if not trained or RunDirectory(path).best.exists()]
         if not usable:
             raise CheckpointError(f"{RUNS}/ holds no trained run; train one with zoo-train, or name its directory")
         return usable[0]
