@@ -13,7 +13,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from zoo.cli import run
-from zoo.cli.diagnose import concerns
+from zoo.cli.diagnose import concerns, diagnosis
+from zoo.cli.train import summary
 from zoo.config import (
     Activation,
     AdamConfig,
@@ -427,6 +428,12 @@ def test_a_run_of_an_older_version_is_diagnosed() -> None:
     diagnose(read)
 
 
+def test_a_training_does_not_fail_for_what_its_closing_line_cannot_read(tmp_path: Path) -> None:
+    assert concerns(tmp_path / "nothing") == ""
+    (tmp_path / "config.yaml").write_text("[")
+    assert concerns(tmp_path) == ""
+
+
 # ---- runs made to have a fault
 
 SMALL = Seq2SeqConfig(cell=Cell.gru, embedding_size=16, hidden_size=32, dropout=0.0)
@@ -436,26 +443,28 @@ PARITY = replace(COPY, name="parity")
 
 def trained(toy: Toy, **changes: Any) -> Curves:
     """Train, and return what the run left to read."""
-    options = {"model": SMALL, "dataset": COPY, "optimizer": AdamConfig(lr=0.02), "epochs": 6, "batch_tokens": 200,
-               "scheduler": WarmupCosineConfig()}  # fmt: skip
-    train(toy(**{**options, **changes, "run_dir": "run"}))
-    return read_curves(Path("run"))
+    options = {"run_dir": "run", "model": SMALL, "dataset": COPY, "optimizer": AdamConfig(lr=0.02), "epochs": 6,
+               "scheduler": WarmupCosineConfig(), "batch_tokens": 200, "valid_limit": 40, "test_limit": 1}  # fmt: skip
+    results = train(toy(**{**options, **changes}))
+    return read_curves(Path(results["run_dir"]))
 
 
 def test_a_sound_run_has_no_fault(here: Path, toy: Toy, capsys: pytest.CaptureFixture[str]) -> None:
-    found = trained(toy, dataset=replace(COPY, train_size=2000), epochs=7, batch_tokens=300)
+    found = trained(toy, dataset=replace(COPY, train_size=2000), epochs=7, batch_tokens=300, valid_limit=0)
     assert found.errors[-1] < 0.1
     assert diagnose(found) == []
-    assert concerns(Path("run")) == ""
+    assert "check" not in summary({**found.results, "run_dir": "run"})
     capsys.readouterr()
     assert run(["diagnose", "run"]) == 0
     assert capsys.readouterr().out == "run: 7 epochs\nnothing found\n"
 
 
 def test_a_run_on_a_few_rows_over_fits(here: Path, toy: Toy, capsys: pytest.CaptureFixture[str]) -> None:
-    found = diagnose(trained(toy, dataset=replace(COPY, limit=12), epochs=25, valid_limit=40))
+    found = diagnose(trained(toy, dataset=replace(COPY, limit=12), epochs=25))
     assert found[0].fault == "over-fitting"
     assert "dataset.limit=0" in overrides(found[0])
+    last = summary({**read_curves(Path("run")).results, "run_dir": "run"}).splitlines()[-2]
+    assert last == f"check  {', '.join(one.what for one in found)}; see zoo diagnose run"
     capsys.readouterr()
     assert run(["diagnose", "run", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
@@ -487,8 +496,9 @@ def test_a_run_with_a_rate_far_too_low_is_told_so(here: Path, toy: Toy) -> None:
 
 def test_a_run_that_diverges_is_told_so_without_an_epoch(here: Path, toy: Toy) -> None:
     with pytest.raises(DivergenceError):
-        trained(toy, optimizer=MomentumConfig(lr=1e5), clip=0.0)
-    found = diagnose(read_curves(Path("run")))
+        trained(toy, optimizer=MomentumConfig(lr=1e5), clip=0.0, run_dir="runs/lost")
+    assert diagnosis("last")["run"] == "runs/lost"
+    found = diagnose(read_curves(Path("runs/lost")))
     assert found[0].fault == "divergence"
     assert "optimizer.lr=0.1" in overrides(found[0])
 
@@ -512,7 +522,6 @@ def test_dead_units_are_recorded_of_modules_and_not_of_functions(here: Path, toy
         model = ClassifierConfig(name=name, encoder=Encoder.bag, embedding_size=8, hidden_size=8)
         found = trained(toy, model=model, dataset=PARITY, epochs=1, run_dir=name)
         assert np.isnan(found.of("valid_dead_units")).all() == (name == "classifier_functional")
-        Path("run").rename(name)
 
 
 def test_results_hold_the_sizes_of_the_parts_and_the_labels(here: Path, toy: Toy) -> None:

@@ -181,7 +181,7 @@ def understand(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runs, "open_runs", lambda options: (_ for _ in ()).throw(Opened))
     monkeypatch.setattr(runs, "_has_file", lambda name: None)
     monkeypatch.setattr("zoo.cli.overrides.resumed", lambda name, typed: None)
-    for opening in ("zoo.average.average", "zoo.compare.row_of"):
+    for opening in ("zoo.average.average", "zoo.compare.row_of", "zoo.cli.diagnose.diagnosis"):
         monkeypatch.setattr(opening, lambda *names, **options: (_ for _ in ()).throw(Opened))
     monkeypatch.setattr("zoo.benchmark.measure", lambda config, **options: (_ for _ in ()).throw(Opened))
     with pytest.raises(Opened):
@@ -250,7 +250,7 @@ def run_page(page: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["first-run", "data", "loop", "evaluation"])
+@pytest.mark.parametrize("name", ["first-run", "data", "loop", "evaluation", "diagnose"])
 def test_a_page_runs_as_written(name: str, here: Path) -> None:
     run_page(ROOT / "docs" / f"{name}.md")
 
