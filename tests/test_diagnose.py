@@ -389,7 +389,7 @@ FIGURES = st.dictionaries(
 )  # fmt: skip
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(st.lists(FIGURES, max_size=9), st.sampled_from([PAIRS, LABELS]))
 @example([{"train_loss": 1e308, "valid_loss": 1e308, "lr": 0.0}] * 9, PAIRS)
 @example([{"valid_accuracy": None, "valid_macro_f1": 1.0}] * 3, LABELS)
