@@ -2,6 +2,7 @@
 
 import json
 import math
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -286,6 +287,20 @@ def test_the_costs_of_an_epoch_are_means_over_its_steps_across_a_stop() -> None:
     assert costs["grad_norm"] == pytest.approx(sum(report.grad_norm for report in reports) / 4)
     assert state.totals.tokens == sum(batch.tokens for batch in batches)
     assert costs["tokens_per_second"] == pytest.approx(state.totals.tokens / state.totals.seconds)
+
+
+def test_a_step_tells_how_long_its_batches_took_to_come() -> None:
+    def slowly() -> Iterator[TextBatch]:
+        for batch in text_batches(2, 2, 2, 2):
+            time.sleep(0.02)
+            yield batch
+
+    model, state, waits = classifier(), LoopState(), []
+    training(1, model, slowly(), [], optimizer=sgd(model), accumulate=2, state=state,
+             after_step=lambda report, state: waits.append(report.waited))  # fmt: skip
+    assert len(waits) == 2
+    assert min(waits) >= 0.04
+    assert sum(waits) < state.totals.seconds
 
 
 def test_after_step_ends_the_epoch_and_the_next_call_goes_on_there() -> None:
