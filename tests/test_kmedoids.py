@@ -66,6 +66,12 @@ def test_no_single_swap_betters_what_is_found_and_swapping_betters_the_first_cho
             assert cost(square, [*found[:out], *found[out + 1 :], into]) >= cost(square, found) - 1e-9
 
 
+def test_swapping_ends_where_rounding_promises_what_no_swap_holds() -> None:
+    a, b, c, d = 1e-200, 1 + 1e-15, 1e130, -2.5
+    rows = [[0, a, b], [c, a, d], [1, d, d], [b, c, 0], [c, a, d], [b, a, 1], [1, b, a], [a, d, b]]
+    assert kmedoids(rows, distance="mahalanobis").labels.shape == (8,)
+
+
 @pytest.mark.parametrize("distance", ["euclidean", "manhattan", "mahalanobis"])
 def test_of_separate_clusters_the_best_of_all_medoids_are_found(distance: str) -> None:
     for seed in range(5):

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from zoo.explore.distances import LIMIT, SEED, TINY, Array, as_points, pairwise
+from zoo.explore.distances import LIMIT, SEED, Array, as_points, pairwise
 from zoo.explore.labels import Clustering, check_count, check_positive, in_order
 from zoo.explore.validity import silhouette
 
@@ -87,13 +87,12 @@ def build(square: Array, k: int) -> Array:
 
 def swap(square: Array, medoids: Array) -> Array:
     """Exchange a medoid for another point, the best pair first, until that no longer lowers the summed distance."""
-    medoids = medoids.copy()
-    least = TINY * float(square[medoids].min(0).sum())  # less is rounding, and could go on forever
     while len(medoids) > 1:
-        best = best_swap(square, medoids)
-        if best.change >= -least:
+        best, swapped = best_swap(square, medoids), medoids.copy()
+        swapped[best.out] = best.into
+        if not square[swapped].min(0).sum() < square[medoids].min(0).sum():  # `change` is rounded, and may never end
             break
-        medoids[best.out] = best.into
+        medoids = swapped
     return medoids
 
 
