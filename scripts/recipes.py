@@ -144,7 +144,7 @@ RECIPES = (
         name="imdb",
         experiment="imdb",
         metrics=("accuracy", "macro_f1"),
-        members=(Member(name="linear"), Member(name="bag", overrides=("experiment=imdb_bag",), seeds=(1,))),
+        members=(Member(name="linear"),),
     ),
 )
 
