@@ -5,6 +5,7 @@ import shutil
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -78,7 +79,16 @@ def test_sigterm_saves_within_the_step_and_no_example_is_repeated_or_skipped(
     assert (tmp_path / "rows.txt").read_text() == (plain / "rows.txt").read_text()
 
 
+@pytest.fixture
+def hangups() -> Iterator[None]:
+    """Let SIGHUP reach what a test starts, also where the tests themselves run under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="a system without SIGHUP")
+@pytest.mark.usefixtures("hangups")
 def test_a_closed_terminal_saves_within_the_step_unless_nohup_is_to_outlive_it(tmp_path: Path, plain: Path) -> None:
     hangup = f"signal={signal.SIGHUP:d}=3"
     ended = train_with(tmp_path, hangup)
