@@ -17,8 +17,8 @@ from zoo.explore.cluster_figures import (
     style_of,
 )
 from zoo.explore.clustering import CLUSTERINGS, cluster
-from zoo.explore.distances import Array
 from zoo.explore.validity import inside
+from zoo.metrics import Array
 from zoo.record.attention import figure_pixels
 
 NAMES = {

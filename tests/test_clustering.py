@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from zoo.errors import ConfigError, DataError
 from zoo.explore.clustering import CLUSTERINGS, cluster, options_of
-from zoo.explore.distances import METRICS, Array
+from zoo.explore.distances import METRICS
 from zoo.explore.explain import explain
 from zoo.explore.validity import inside, outside
+from zoo.metrics import Array
 
 
 def blobs(count: int = 90, features: int = 3, *, apart: float = 12.0, seed: int = 0) -> tuple[Array, Array]:

@@ -8,7 +8,8 @@ from sklearn.cluster import DBSCAN
 
 from zoo.errors import ConfigError
 from zoo.explore.density import KINDS, dbscan, k_distances
-from zoo.explore.distances import METRICS, Array, pairwise
+from zoo.explore.distances import METRICS, pairwise
+from zoo.metrics import Array
 
 
 def rings(*, noise: int = 0, seed: int = 0) -> Array:

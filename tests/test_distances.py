@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
 from zoo.errors import ConfigError, DataError
-from zoo.explore.distances import METRICS, Array, Geometry, as_points, pairwise, sample
+from zoo.explore.distances import METRICS, Geometry, as_points, pairwise, sample
+from zoo.metrics import Array
 
 SCIPY = {"euclidean": "euclidean", "manhattan": "cityblock", "cosine": "cosine", "correlation": "correlation"}
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.cluster.hierarchy import fcluster
 
 from zoo.errors import ConfigError
-from zoo.explore.distances import Array, pairwise
+from zoo.explore.distances import pairwise
 from zoo.explore.hierarchy import (
     LINKAGES,
     cut,
@@ -17,6 +17,7 @@ from zoo.explore.hierarchy import (
     merge,
     widest_gap,
 )
+from zoo.metrics import Array
 
 BACTERIA = np.array(
     [[0, 17, 21, 31, 23], [17, 0, 30, 34, 21], [21, 30, 0, 28, 39], [31, 34, 28, 0, 43], [23, 21, 39, 43, 0]], float

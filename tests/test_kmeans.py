@@ -5,8 +5,8 @@ import pytest
 from sklearn.datasets import load_iris
 
 from zoo.errors import ConfigError
-from zoo.explore.distances import Array
 from zoo.explore.kmeans import RULES, Curves, first_within_error, gap_statistic, kmeans
+from zoo.metrics import Array
 
 IRIS = load_iris().data
 

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from sklearn.datasets import load_iris
 
 from zoo.errors import ConfigError
-from zoo.explore.distances import METRICS, Array, pairwise
+from zoo.explore.distances import METRICS, pairwise
 from zoo.explore.kmedoids import best_swap, build, kmedoids, swap
+from zoo.metrics import Array
 
 IRIS = load_iris().data
 quick = settings(max_examples=40, deadline=None)

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from zoo.explore.distances import LIMIT, SEED, Array, as_points, pairwise
+from zoo.explore.distances import LIMIT, SEED, as_points, pairwise
 from zoo.explore.hierarchy import LEAVES, dendrogram_lines
 from zoo.explore.labels import NOISE, Clustering
 from zoo.explore.validity import silhouette_values
+from zoo.metrics import Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

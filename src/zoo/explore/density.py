@@ -4,9 +4,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.cluster import DBSCAN
 
-from zoo.explore.distances import LIMIT, SEED, Array, Pairwise, as_points, pairwise
+from zoo.explore.distances import LIMIT, SEED, Pairwise, as_points, pairwise
 from zoo.explore.knee import knee
 from zoo.explore.labels import NOISE, Clustering, check_positive, in_order, means
+from zoo.metrics import Array
 
 MIN_SAMPLES = 5
 KINDS = ("core", "border", "noise")

@@ -6,12 +6,11 @@ What grows with the square of the points says how much memory it takes, and abov
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.spatial.distance import cdist, pdist, squareform
 
 from zoo.errors import ConfigError, DataError, unknown
-
-Array = NDArray[Any]
+from zoo.metrics import Array
 
 LIMIT = 3000
 """More points than these are sampled: 9 million distances, 72 MB."""

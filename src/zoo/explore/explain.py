@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from zoo.errors import DataError
-from zoo.explore.distances import Array, Geometry, as_points
+from zoo.explore.distances import Geometry, as_points
 from zoo.explore.labels import NOISE, Clustering
+from zoo.metrics import Array
 
 COUNT = 5
 

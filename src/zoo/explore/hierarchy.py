@@ -9,8 +9,9 @@ from scipy.cluster.hierarchy import linkage as scipy_linkage
 from scipy.spatial.distance import squareform
 
 from zoo.errors import ConfigError, unknown
-from zoo.explore.distances import LIMIT, METRICS, SEED, Array, as_points, pairwise
+from zoo.explore.distances import LIMIT, METRICS, SEED, as_points, pairwise
 from zoo.explore.labels import NOISE, Clustering, check_count, check_positive, in_order, means
+from zoo.metrics import Array
 
 LARGEST = 10
 LEAVES = 30

@@ -10,10 +10,11 @@ from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
 from zoo.errors import ConfigError, unknown
-from zoo.explore.distances import LIMIT, SEED, Array, as_points, pairwise
+from zoo.explore.distances import LIMIT, SEED, as_points, pairwise
 from zoo.explore.knee import knee
 from zoo.explore.labels import Clustering, check_count, check_positive, in_order, means
 from zoo.explore.validity import silhouette, sse
+from zoo.metrics import Array
 
 LARGEST = 10
 REFERENCES = 10

@@ -5,9 +5,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from zoo.explore.distances import LIMIT, SEED, Array, as_points, pairwise
+from zoo.explore.distances import LIMIT, SEED, as_points, pairwise
 from zoo.explore.labels import Clustering, check_count, check_positive, in_order
 from zoo.explore.validity import silhouette
+from zoo.metrics import Array
 
 LARGEST = 10
 

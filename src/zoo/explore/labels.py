@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from zoo.errors import ConfigError
-from zoo.explore.distances import Array
+from zoo.metrics import Array
 
 NOISE = -1
 

@@ -14,8 +14,9 @@ from sklearn import metrics
 from sklearn.metrics.cluster import contingency_matrix, pair_confusion_matrix
 
 from zoo.errors import DataError
-from zoo.explore.distances import LIMIT, SEED, Array, as_points, pairwise
+from zoo.explore.distances import LIMIT, SEED, as_points, pairwise
 from zoo.explore.labels import NOISE, in_order, means
+from zoo.metrics import Array
 
 INSIDE = ("sse", "silhouette", "dunn", "davies_bouldin", "calinski_harabasz")
 OUTSIDE = ("rand", "adjusted_rand", "jaccard", "nmi", "purity")
