@@ -24,6 +24,9 @@ PATHS = {"dataset.train", "dataset.valid", "dataset.test", "run_dir", "resume"}
 MOST_COMBINATIONS = 1000
 """A larger sweep is checked by its first combinations alone."""
 
+OTHERS_NAMES = {"learning_rate": "lr"}
+"""What other tools call an option that is spelled too differently to be found by its letters."""
+
 SECRET = re.compile(
     "secret|passw|pwd|passphrase|credential|(api|access|private)_?key|(^|[._-])(token|auth|key)s?($|[._-])",
     re.IGNORECASE,
@@ -183,21 +186,35 @@ def _hint_of_part(group: str, name: str, chosen: dict[str, str | None]) -> Any:
     own = hints(GROUPS[group][choice])
     if name in own:
         return own[name]
-    owners = [other for other, cls in GROUPS[group].items() if name in hints(cls)]
-    if not owners and (meant := _homes(chosen).get(name)):
+    if not _owners(group, name) and (meant := _homes(chosen).get(name)):
         raise ConfigError(f"unknown option '{group}.{name}'; did you mean '{meant}'?")
-    where = f"; it belongs to {group}={', '.join(owners)}" if owners else ""
+    where = "" if get_close_matches(name, own, n=1, cutoff=0.6) else _of_another_choice(group, name)
     raise ConfigError(unknown(f"option of {group}={choice}", name, own) + where)
+
+
+def _owners(group: str, name: str) -> list[str]:
+    """Return the choices of a group that have an option of this name."""
+    return [choice for choice, cls in GROUPS[group].items() if name in hints(cls)]
+
+
+def _of_another_choice(group: str, name: str) -> str:
+    """Say which choices of a group have the option that is meant, empty where none has one like it."""
+    known = dict.fromkeys(key for cls in GROUPS[group].values() for key in hints(cls))
+    near = get_close_matches(name, known, n=1, cutoff=0.75)
+    if not near:
+        return ""
+    return f"; '{group}.{near[0]}' belongs to {group}={', '.join(_owners(group, near[0]))}"
 
 
 def _unknown_key(key: str, chosen: dict[str, str | None]) -> str:
     homes, top = _homes(chosen), [*ALL_GROUPS, *(name for name in hints(TrainConfig) if name not in GROUPS)]
     if "." in key:
         return unknown("option", key, [*top, *homes.values()])
-    near = get_close_matches(key, homes, n=1, cutoff=0.6)
+    near = get_close_matches(OTHERS_NAMES.get(key, key), homes, n=1, cutoff=0.6)
     if near and near[0] not in top:
         return f"unknown option '{key}'; did you mean '{homes[near[0]]}'?"
-    return unknown("option", key, top)
+    elsewhere = "" if near else "".join(_of_another_choice(group, key) for group in GROUPS)
+    return unknown("option", key, top) + elsewhere
 
 
 def _homes(chosen: dict[str, str | None]) -> dict[str, str]:
@@ -240,7 +257,7 @@ def choices(typed: dict[str, str]) -> dict[str, str | None]:
             groups[group] = None if name == "null" and group in FREE_GROUPS else name
             if groups[group] is not None:
                 _refuse_several(group, name)
-                read(group, name)
+                _check_choice(group, name)
     return select(groups)
 
 
@@ -249,6 +266,21 @@ def _refuse_several(group: str, name: str) -> None:
     if len(several) > 1 and set(several) <= set(names(group)):
         text = ",".join(several)
         raise ConfigError(f"`{group}` is one choice, but is '{name}'; for a training with each write -m {group}={text}")
+
+
+def _check_choice(group: str, name: str) -> None:
+    """Raise ConfigError for a choice that does not exist, with where to write it if it is an option's value."""
+    if name in names(group) or group not in GROUPS:
+        read(group, name)
+        return
+    homes = [
+        f"{group}={choice} {group}.{key}={name}"
+        for choice, cls in GROUPS[group].items()
+        for key, hint in hints(cls).items()
+        if isinstance(hint, type) and issubclass(hint, StrEnum) and name in hint.__members__
+    ]
+    meant = f"; write {' or '.join(homes[:3])}" if homes else ""
+    raise ConfigError(unknown(group, name, names(group)) + meant)
 
 
 def config_of(typed: dict[str, str]) -> TrainConfig:
