@@ -7,6 +7,7 @@ import sys
 import pytest
 import torch
 
+import zoo
 from zoo import config as options
 from zoo.config.checks import ENCODERS_OF
 from zoo.config.models import CLASSIFIERS
@@ -57,6 +58,11 @@ def test_models_are_those_of_the_options():
     assert list_models("class*") == ["classifier", "classifier_functional"]
     assert list_models("*former") == ["transformer"]
     assert list_models("gpt") == []
+
+
+def test_the_package_names_what_it_imports_when_asked() -> None:
+    assert set(zoo.__all__) <= set(dir(zoo))
+    assert zoo.list_datasets("c*") == ["cmudict", "copy"]
 
 
 def test_listing_needs_no_torch():

@@ -1,24 +1,26 @@
 """A zoo of sequence models in PyTorch, trained from the shell.
 
 From Python: `zoo.load("last").predict(["zebra"])`, several runs together by `zoo.load("runs/a", "runs/b")`,
-`zoo.list_models("class*")`, `zoo.create_model("transformer", ...)`, and the loop,
+`zoo.list_models("class*")`, `zoo.list_datasets()`, `zoo.create_model("transformer", ...)`, and the loop,
 `zoo.training.training(epoch, model, trainloader, validloader, optimizer=...)`.
 """
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from zoo.config import list_datasets
     from zoo.experiment import Committee, Run, load
     from zoo.models import create_model, list_models
 
 __version__ = "0.1.0"
-__all__ = ["Committee", "Run", "create_model", "list_models", "load"]
+__all__ = ["Committee", "Run", "create_model", "list_datasets", "list_models", "load"]
 
 _HOMES = {
     "Committee": ("zoo.experiment", "Committee"),
     "Run": ("zoo.experiment", "Run"),
     "load": ("zoo.experiment", "load"),
     "create_model": ("zoo.models", "create_model"),
+    "list_datasets": ("zoo.config", "list_datasets"),
     "list_models": ("zoo.models", "list_models"),
 }
 
@@ -31,3 +33,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'zoo' has no attribute {name!r}")
     module, own_name = _HOMES[name]
     return getattr(import_module(module), own_name)
+
+
+def __dir__() -> list[str]:
+    """Name what is public too before it is imported, for those who look around."""
+    return sorted({*globals(), *__all__})

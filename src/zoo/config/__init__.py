@@ -19,6 +19,7 @@ from zoo.config.datasets import (
     Tokenizer,
     TorchtextConfig,
     ToyConfig,
+    list_datasets,
 )
 from zoo.config.field import help_of, to_dict
 from zoo.config.models import (
@@ -117,6 +118,7 @@ __all__ = [
     "check_header",
     "from_dict",
     "help_of",
+    "list_datasets",
     "load_config",
     "metrics_of",
     "model_config",

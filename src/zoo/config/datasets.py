@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from fnmatch import fnmatchcase
 from typing import Any
 
 from zoo.config.field import option
@@ -161,3 +162,8 @@ DATASETS: dict[str, type] = {
     "labelled": LabelledConfig,
     "torchtext": TorchtextConfig,
 }
+
+
+def list_datasets(pattern: str = "*") -> list[str]:
+    """Return the names of the datasets that match a shell pattern, such as `c*`."""
+    return [name for name in DATASETS if fnmatchcase(name, pattern)]

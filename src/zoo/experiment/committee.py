@@ -62,6 +62,9 @@ class Committee:
         self.sizes = [len(group) for group in found.values()]
         self.groups = [joined(group) for group in found.values()]
 
+    def __repr__(self) -> str:
+        return f"Committee({self.runs})"
+
     @property
     def config(self) -> TrainConfig:
         """The options of the first run."""

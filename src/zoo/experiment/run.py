@@ -116,6 +116,9 @@ class Run:
         self.cut = 0  # texts predicted so far that were longer than the model takes
         self.unknown: Counter[str] = Counter()  # tokens of such texts that the run's vocabulary lacks
 
+    def __repr__(self) -> str:
+        return f"Run({str(self.directory.path)!r}, model={self.config.model.name}, dataset={self.config.dataset.name})"
+
     def _encode(self, side: str, lines: list[str]) -> Sequences:
         """Return the ids of texts, cut to what the model takes; what is cut or unknown is counted."""
         codec, longest = self.coding.codecs[side], self.config.model.max_length
