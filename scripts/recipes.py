@@ -89,6 +89,7 @@ RECIPES = (
         metrics=RATES,
         members=(
             Member(name="lstm"),
+            Member(name="transformer", overrides=("experiment=cmudict_transformer",), seeds=(1,)),
             Member(name="right to left", overrides=("dataset.tgt_direction=right_to_left",), seeds=(1,)),
         ),
         train="cmudict-g2p/g014b2b.train",
