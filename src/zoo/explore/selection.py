@@ -124,17 +124,20 @@ class Selecting:
 
     def __call__(self, x: Array, y: Array | None = None, *, components: int, seed: int = 1) -> Reduction:
         """Return the chosen features of x (points, features), and what each adds to what is explained linearly."""
-        found = select(self.name, x, y, count=components, seed=seed)
-        chosen = list(found.chosen)
-        explained_y = None if y is None else added_shares(x[:, chosen], fit_targets(y).matrix)
-        return Reduction(
-            self.name,
-            x[:, chosen],
-            lambda more: more[:, chosen],
-            added_shares(x[:, chosen], x - x.mean(0)),
-            explained_y,
-            notes=found.notes,
-        )
+        return reduction_of(select(self.name, x, y, count=components, seed=seed), x, y)
+
+
+def reduction_of(found: Selection, x: Array, y: Array | None = None) -> Reduction:
+    """Return a selection of the features of x (points, features) as a reduction."""
+    chosen = list(found.chosen)
+    return Reduction(
+        found.name,
+        x[:, chosen],
+        lambda more: more[:, chosen],
+        added_shares(x[:, chosen], x - x.mean(0)),
+        None if y is None else added_shares(x[:, chosen], fit_targets(y).matrix),
+        notes=found.notes,
+    )
 
 
 def added_shares(scores: Array, matrix: Array) -> Array:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,8 +45,8 @@ def _label(tokens: Sequence[str]) -> list[str]:
     return ["".join(map(visible, token)).replace(" ", "\u2423") for token in tokens]
 
 
-def save_figure(figure: "Figure", path: Path | str) -> None:
-    """Write a figure to a file; the ending (.png, .pdf, .svg) says which kind."""
+def save_figure(figure: "Figure", path: Path | str | BinaryIO) -> None:
+    """Write a figure to a file; the ending (.png, .pdf, .svg) says which kind, and an open file becomes a PNG."""
     with _quiet_about_glyphs():
         figure.savefig(path, dpi=150)
 

@@ -1,0 +1,91 @@
+"""A report's directory: whose it is, and files that are there whole or not at all."""
+
+import io
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from zoo.errors import ConfigError, StorageError
+from zoo.explore.board import event_file, projector_files
+from zoo.explore.exploring import Findings
+from zoo.explore.page import page
+from zoo.explore.pictures import Picture
+from zoo.explore.report import report_of
+from zoo.explore.sources import Source
+from zoo.record import save_figure
+from zoo.storage import NO_LINK, sweep, write_durably
+
+REPORT, PAGE = "report.json", "report.html"
+EVENTS = "events.out.tfevents.{}.explore"
+
+
+def prepare(directory: Path, source: Source) -> None:
+    """Make a report's directory, before the long work; ConfigError where the report of another source is in it."""
+    owner = _owner(directory / REPORT)
+    if owner is not None and owner != (source.kind, source.path):
+        raise ConfigError(
+            f"{directory} holds the report of {owner[0]} {owner[1]}, which is another source; name another place "
+            "with --out, or delete it"
+        )
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        probe = directory / f".{os.getpid()}.tmp"
+        os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | NO_LINK, 0o644))
+        probe.unlink()
+    except OSError as error:
+        raise StorageError(
+            f"{directory}: cannot be written ({error.strerror}); name another place with --out"
+        ) from error
+
+
+def _owner(path: Path) -> tuple[str, str] | None:
+    """Return kind and path of the source whose report lies there; None where none does."""
+    if not os.path.lexists(path):
+        return None
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return str(found["kind"]), str(found["path"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return "what is no report of zoo, in", str(path)
+
+
+def save(directory: Path, found: Findings, pictures: list[Picture]) -> dict[str, Any]:
+    """Write a report's files, `report.json` as the last, and return what that holds.
+
+    What an earlier report of the same source left behind is deleted.
+    """
+    report = report_of(found)
+    report["figures"] = [f"{picture.name}.png" for picture in pictures]
+    events = event_file(report, pictures)
+    images = {picture.name: _png(picture) for picture in pictures}
+    stale = _stale(directory)
+    sweep(directory)
+    files = {f"{name}.png": image for name, image in images.items()}
+    files |= {**projector_files(found), PAGE: page(report, pictures, images).encode("utf-8", "backslashreplace")}
+    files[EVENTS.format(time.time_ns() // 10**6)] = events
+    files[REPORT] = (json.dumps(report, indent=1, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
+    for name, content in files.items():
+        write_durably(directory / name, content)
+    for path in stale:
+        if path.name not in files:
+            path.unlink(missing_ok=True)
+    return report
+
+
+def _png(picture: Picture) -> bytes:
+    file = io.BytesIO()
+    save_figure(picture.figure, file)
+    return file.getvalue()
+
+
+def _stale(directory: Path) -> list[Path]:
+    """Return the files of the earlier report that has its own names for them: event files and figures."""
+    paths = list(directory.glob(EVENTS.format("*")))
+    try:
+        figures = json.loads((directory / REPORT).read_text(encoding="utf-8"))["figures"]
+        names = [name for name in figures if isinstance(name, str) and name == os.path.basename(name)]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        names = []
+    return [*paths, *(directory / name for name in names if name.endswith(".png"))]
