@@ -19,10 +19,14 @@ from zoo.pretrained import list_pretrained
 DESCRIPTION = """\
 Reduce the dimensions of points, cluster what comes out, and write a report: figures, report.json, an HTML page that
 stands alone, and TensorBoard's event file with the points for the Projector. SOURCE is a run's directory or `last`
-(its encoder's states), a .csv or .npy table of numbers, a shipped model, or a dataset (as TF-IDF), which takes overrides:
-zoo explore movie_reviews dataset.source=imdb. Without --reduce and --cluster: pca and kmeans."""
+(its encoder's states), a .csv or .npy table of numbers, a shipped model, or a dataset (as TF-IDF), which takes
+overrides: zoo explore movie_reviews dataset.source=imdb. Without --reduce and --cluster: pca and kmeans."""
 SPLITS = ("train", "valid", "test")
 TABLES = (".csv", ".npy")
+VALIDITY = {
+    "inside": ("silhouette", "dunn", "davies_bouldin", "calinski_harabasz", "sse"),
+    "outside": ("rand", "adjusted_rand", "jaccard", "nmi", "purity"),
+}
 
 
 def explore(arguments: list[str]) -> int:
@@ -57,8 +61,8 @@ def explore(arguments: list[str]) -> int:
 
 def _parser() -> Parser:
     parser = Parser(prog="zoo explore", description=DESCRIPTION, allow_abbrev=False)
-    parser.add_argument("words", nargs="+", metavar="SOURCE", help="a run, `last`, a .csv or .npy table, a shipped model, "
-                        "or a dataset and KEY=VALUE overrides of it")  # fmt: skip
+    parser.add_argument("words", nargs="+", metavar="SOURCE", help="a run, `last`, a .csv or .npy table, a shipped "
+                        "model, or a dataset and KEY=VALUE overrides of it")  # fmt: skip
     what = parser.add_argument_group("what is explored")
     what.add_argument("--label", metavar="COLUMN", help="column of labels, never a feature; of a .npy table a file of "
                       "them; default: `label` where there is one")  # fmt: skip
@@ -109,19 +113,8 @@ def kind_of(name: str) -> str:
 
 
 def _plan(options: argparse.Namespace) -> Plan:
-    names = (
-        "reduce",
-        "cluster",
-        "scale",
-        "components",
-        "seed",
-        "clusters",
-        "distance",
-        "linkage",
-        "eps",
-        "min_samples",
-    )
-    return plan_of(**{name: getattr(options, name) for name in names})
+    names = "reduce cluster scale components seed clusters distance linkage eps min_samples"
+    return plan_of(**{name: getattr(options, name) for name in names.split()})
 
 
 def _check(options: argparse.Namespace, kind: str, words: list[str]) -> None:
@@ -225,10 +218,11 @@ def _clusters(report: dict[str, Any]) -> list[list[str]]:
     count = report["clusters"]
     what = f"{count} cluster{'' if count == 1 else 's'} ({report['clusters_rule']}): {told}{more} points"
     lines = [[report["cluster"], what]]
-    for title, names in (("inside", ("silhouette", "dunn", "davies_bouldin", "calinski_harabasz", "sse")),
-                         ("outside", ("rand", "adjusted_rand", "jaccard", "nmi", "purity"))):  # fmt: skip
-        figures = [
-            f"{name} {'-' if report[name] is None else f'{report[name]:.4g}'}" for name in names if name in report
-        ]
+    for title, names in VALIDITY.items():
+        figures = [f"{name} {_figure(report[name])}" for name in names if name in report]
         lines += [[title, ", ".join(figures)]] if figures else []
     return lines
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"

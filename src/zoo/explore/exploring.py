@@ -136,8 +136,8 @@ def _notes(
             notes.append(f"{plan.reduce} has seen the labels, so that clusters agree with them more than they should")
         if len(clustered.points) > LIMIT:
             notes.append(
-                f"what needs all pairs of points is measured on {LIMIT:,} of {len(clustered.points):,}: pairs grow with "
-                f"the square of the points, and these take {8 * LIMIT**2 // 10**6} MB"
+                f"what needs all pairs of points is measured on {LIMIT:,} of {len(clustered.points):,}: pairs grow "
+                f"with the square of the points, and these take {8 * LIMIT**2 // 10**6} MB"
             )
     return tuple(dict.fromkeys(filter(None, notes)))
 

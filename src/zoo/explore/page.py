@@ -178,7 +178,7 @@ def _loadings(report: Mapping[str, Any]) -> str:
     loadings: Mapping[str, list[float]] = report.get("loadings", {})
     best = sorted(loadings.items(), key=lambda pair: -max(map(abs, pair[1])))[:TOP]
     count = min(COLUMNS, len(next(iter(loadings.values()), [])))
-    rows = [[name, *values[:count]] for name, values in best]
+    rows: list[list[Cell]] = [[name, *values[:count]] for name, values in best]
     heads = ["feature", *(f"component {place + 1}" for place in range(count))]
     return table(_of(f"Loadings of {report.get('reduce', '')}", len(best), len(loadings)), heads, rows)
 
@@ -201,7 +201,9 @@ def _sizes(report: Mapping[str, Any]) -> str:
     by_label = report.get("labels_by_cluster", {})
     labels = sorted(report.get("labels", {}), key=lambda label: -report["labels"][label])
     shown = labels[:COLUMNS] if by_label else []
-    rows = [[name, size, *(by_label[name].get(label, 0) for label in shown)] for name, size in report["sizes"].items()]
+    rows: list[list[Cell]] = [
+        [name, size, *(by_label[name].get(label, 0) for label in shown)] for name, size in report["sizes"].items()
+    ]
     caption = _of("Points of each cluster, by label" if shown else "Points of each cluster", len(shown), len(labels))
     return table(caption, ["cluster", "points", *shown], rows)
 

@@ -11,8 +11,9 @@ from zoo.explore.cluster_figures import (
     scatter_figure,
     silhouette_figure,
 )
-from zoo.explore.exploring import Clustered, Findings
+from zoo.explore.exploring import Clustered, Findings, cluster_names
 from zoo.explore.figures import curves_figure, explained_figure, side_by_side, vip_figure
+from zoo.explore.labels import Clustering
 from zoo.explore.projection import Reduction
 from zoo.explore.reducing import plane_of
 from zoo.explore.targets import is_numeric
@@ -105,15 +106,14 @@ def _probe(found: Findings) -> Picture | None:
     curves = {name: one.probe for name, one in found.reductions.items() if one.probe is not None}
     if not curves:
         return None
-    best = [
-        f"{name}: {curve.mean.max():.1%} with {curve.counts[int(curve.mean.argmax())]}"
-        for name, curve in curves.items()
-    ]
+    best = "; ".join(
+        f"{name} {curve.mean.max():.1%} with {curve.counts[int(curve.mean.argmax())]}" for name, curve in curves.items()
+    )
     return Picture(
         "probe",
         "What a linear probe finds",
         curves_figure(curves, baseline=found.baseline),
-        f"Accuracy of logistic regression on held-out points against the number of components; the best of {'; '.join(best)}"
+        f"Accuracy of logistic regression on held-out points against the number of components; at best {best}"
         + ("." if found.baseline is None else f"; the most frequent label alone reaches {found.baseline:.1%}."),
         "Scaling, reduction and probe are fitted anew without the fold that they are judged on.",
     )
@@ -141,31 +141,41 @@ def _components(found: Findings) -> Picture | None:
 def _cluster_pictures(found: Findings) -> list[Picture]:
     if found.clustered is None:
         return []
-    clustering, evidence = found.clustered.clustering, found.clustered.clustering.evidence
+    clustering = found.clustered.clustering
     drawn = [_scatter(found, found.clustered), _silhouette(found, found.clustered)]
-    if "silhouette" in evidence:
-        rules = clustering.chosen.get("by_rule", {clustering.chosen["rule"]: clustering.chosen["k"]})
-        told = ", ".join(f"{rule} says {k}" for rule, k in rules.items())
-        reading = (
-            "The elbow is where more clusters no longer help much; the silhouette and the gap are best where high."
-        )
-        drawn.append(Picture("choice", "How many clusters", choice_figure(clustering),
-                             f"What each number of clusters gives: {told}.", reading))  # fmt: skip
-    if "tree" in evidence:
-        chosen = clustering.chosen
-        alt = (
-            f"Tree of merges by {chosen['linkage']} linkage, cut at {chosen['height']:.4g} into {chosen['k']} clusters."
-        )
-        reading = (
-            "The longer a line, the farther apart what it joins; a wide gap between merges is a good place to cut."
-        )
-        drawn.append(Picture("dendrogram", "Dendrogram with the cut", dendrogram_figure(clustering), alt, reading))
-    if "k_distances" in evidence:
-        alt = f"Distances to the last of {clustering.chosen['min_samples']} neighbors in ascending order; eps is "
-        reading = "Points left of the bend lie densely; what lies right of it is far from its neighbors."
-        drawn.append(Picture("k_distance", "How near neighbors are", k_distance_figure(clustering),
-                             f"{alt}{clustering.chosen['eps']:.4g}.", reading))  # fmt: skip
+    for name, key, draw in (("choice", "silhouette", _choice), ("dendrogram", "tree", _dendrogram),
+                            ("k_distance", "k_distances", _k_distance)):  # fmt: skip
+        if key in clustering.evidence:
+            drawn.append(Picture(name, *draw(clustering)))
     return drawn
+
+
+Drawn = tuple[str, "Figure", str, str]
+"""All of a picture but its name."""
+
+
+def _choice(clustering: Clustering) -> Drawn:
+    chosen = clustering.chosen
+    rules = chosen.get("by_rule", {chosen["rule"]: chosen["k"]})
+    told = ", ".join(f"{rule} says {k}" for rule, k in rules.items())
+    reading = "The elbow is where more clusters no longer help much; silhouette and gap are best where high."
+    return "How many clusters", choice_figure(clustering), f"What each number of clusters gives: {told}.", reading
+
+
+def _dendrogram(clustering: Clustering) -> Drawn:
+    chosen = clustering.chosen
+    alt = f"Tree of merges, {chosen['linkage']} linkage, cut at {chosen['height']:.4g} into {chosen['k']} clusters."
+    reading = (
+        "The higher a line, the farther apart what it joins; where heights leave a wide gap is a good place to cut."
+    )
+    return "Dendrogram with the cut", dendrogram_figure(clustering), alt, reading
+
+
+def _k_distance(clustering: Clustering) -> Drawn:
+    chosen = clustering.chosen
+    alt = f"Distance to the last of {chosen['min_samples']} nearest points in ascending order; eps is "
+    reading = "Points left of the bend lie densely; what lies right of it is far from its neighbors."
+    return "How near neighbors are", k_distance_figure(clustering), f"{alt}{chosen['eps']:.4g}.", reading
 
 
 def _scatter(found: Findings, clustered: Clustered) -> Picture:
@@ -181,15 +191,12 @@ def _scatter(found: Findings, clustered: Clustered) -> Picture:
         axes.set_ylabel(names[1])
     else:
         axes.set_ylabel(names[0])
-    counts = np.unique(clustered.clustering.labels, return_counts=True)
-    told = [
-        f"{'noise' if one < 0 else one}: {count:,}" for one, count in zip(*map(np.ndarray.tolist, counts), strict=True)
-    ]
+    counts = [f"{name}: {(clustering.labels == number).sum():,}" for number, name in cluster_names(clustering.labels)]
     return Picture(
         "clusters",
         "The clusters",
         figure,
-        f"Points in the colors of their clusters, with the centers. Points in each: {', '.join(told)}.",
+        f"Points in the colors of their clusters, with the centers. Points in each: {', '.join(counts)}.",
         "Two dimensions of those that were clustered: what overlaps here may lie apart in others."
         + (" Gray crosses are noise, small marks border points." if "kinds" in clustering.evidence else ""),
     )

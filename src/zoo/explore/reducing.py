@@ -46,7 +46,7 @@ class Data(NamedTuple):
     @property
     def most(self) -> int:
         """Return how many components there can be."""
-        return min(self.x.shape[1], len(self.x) - 1)
+        return int(min(self.x.shape[1], len(self.x) - 1))
 
 
 class Reduced(NamedTuple):

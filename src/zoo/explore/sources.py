@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from zoo.config import Task, TrainConfig, task_of
-from zoo.data.corpus import TextCorpus
+from zoo.data.corpus import Corpus, Sequences, TextCorpus
 from zoo.data.splits import Rows
 from zoo.errors import ConfigError, DataError, unknown
 from zoo.explore.probe import drawn
@@ -67,13 +67,7 @@ def table_source(
 
 
 def run_source(
-    name: str,
-    *,
-    split: str = "valid",
-    data: Sequence[str] = (),
-    limit: int = LIMIT,
-    seed: int = 1,
-    device: str = "auto",
+    name: str, *, split: str = "valid", data: Sequence[str] = (), limit: int = LIMIT, seed: int = 1
 ) -> Source:
     """Open a run and let its encoder read a part of its data, or `data` (one file, or two line-aligned ones).
 
@@ -82,45 +76,56 @@ def run_source(
     from zoo.experiment.run import open_run
     from zoo.explore.states import encoder_of, text_states
 
-    run = open_run(name, device=device)
+    run = open_run(name)
     encoder_of(run.model)
-    corpus = run.read(split, files=data or None)
-    is_text = isinstance(corpus, TextCorpus)
-    texts, ids = (
-        (corpus.texts, corpus.text) if isinstance(corpus, TextCorpus) else (corpus.source_texts, corpus.sources)
+    read = _read_of(run.read(split, files=data or None), run.coding.labels)
+    chosen, drew = _some(len(read.kept), read.labels, limit, seed)
+    rows = read.kept[chosen]
+    x = text_states(run.model, read.ids.take(rows), run.setting, pairs=read.labels is None)
+    table = Table(
+        x,
+        _state_names(x.shape[1], run.config.model.name, run.coding.labels),
+        labels=None if read.labels is None else read.labels[chosen],
+        texts=tuple(read.texts[row] for row in rows.tolist()),
     )
-    labels = None
-    kept = np.arange(len(ids))
-    notes: tuple[str, ...] = ()
-    if isinstance(corpus, TextCorpus):
-        kept = np.flatnonzero(corpus.labels >= 0)
-        labels = np.array(run.coding.labels)[corpus.labels[kept]]
-        unlabelled = len(ids) - len(kept)
-        notes = (f"{unlabelled:,} texts are empty or have a label that the run does not know",) if unlabelled else ()
-    rows, drew = _some(len(kept), labels, limit, seed)
-    chosen = kept[rows]
-    x = text_states(run.model, ids.take(chosen), run.setting, pairs=not is_text)
-    names = _state_names(x.shape[1], run.config.model.name, run.coding.labels)
-    table = Table(x, names, labels=None if labels is None else labels[rows], texts=tuple(texts[i] for i in chosen))
     what = "scores for each label" if run.config.model.name == "linear" else "encoder states, pooled"
     return Source(
         name=name,
         kind="run",
         what=f"{what}, of {' and '.join(data) if data else f'the {split} part'}",
-        path=_identity(run.directory.path),
-        home=_home(name, run.directory.path, "explore"),
+        path=os.path.abspath(run.directory.path),
+        home=_home(run.directory.path, "explore"),
         table=table,
-        rows=chosen,
-        notes=(*notes, *drew),
+        rows=rows,
+        notes=(*read.notes, *drew),
     )
 
 
-def token_source(name: str, *, side: str = "", limit: int = LIMIT, device: str = "auto") -> Source:
+class _Read(NamedTuple):
+    """Ids and texts of a corpus, which rows of it can be explored, and the labels of those; None of pairs."""
+
+    ids: Sequences
+    texts: list[str]
+    kept: Array
+    labels: Array | None
+    notes: tuple[str, ...] = ()
+
+
+def _read_of(corpus: Corpus, names: Sequence[str]) -> _Read:
+    if not isinstance(corpus, TextCorpus):
+        return _Read(corpus.sources, corpus.source_texts, np.arange(len(corpus.sources)), None)
+    kept = np.flatnonzero(corpus.labels >= 0)
+    lost = len(corpus) - len(kept)
+    notes = (f"{lost:,} texts that are empty, or of a label that the run does not know, are left out",) if lost else ()
+    return _Read(corpus.text, corpus.texts, kept, np.array(names)[corpus.labels[kept]], notes)
+
+
+def token_source(name: str, *, side: str = "", limit: int = LIMIT) -> Source:
     """Open a run and return its vectors of tokens, the most frequent tokens first; `side` is src or tgt of pairs."""
     from zoo.experiment.run import open_run
     from zoo.explore.states import token_vectors
 
-    run = open_run(name, device=device)
+    run = open_run(name)
     sides = list(run.coding.codecs)
     side = side or sides[0]
     if side not in sides:
@@ -133,8 +138,8 @@ def token_source(name: str, *, side: str = "", limit: int = LIMIT, device: str =
         name=name,
         kind="run",
         what=f"vectors of the {side} tokens",
-        path=_identity(run.directory.path),
-        home=_home(name, run.directory.path, "explore-tokens"),
+        path=os.path.abspath(run.directory.path),
+        home=_home(run.directory.path, "explore-tokens"),
         table=Table(
             x[:count],
             _state_names(x.shape[1], run.config.model.name, run.coding.labels),
@@ -220,11 +225,7 @@ def _state_names(features: int, model: str, labels: Sequence[str]) -> tuple[str,
     return tuple(f"state {number}" for number in range(features))
 
 
-def _identity(path: Path) -> str:
-    return os.path.abspath(path)
-
-
-def _home(name: str, path: Path, folder: str) -> Path:
+def _home(path: Path, folder: str) -> Path:
     """Return where the report of a run lies: in its directory, or of an installed model under the current one."""
     from zoo.pretrained import HOME as INSTALLED
 

@@ -68,7 +68,7 @@ def _encoded(model: Any, encoder: nn.Module, ids: Tensor, lengths: Tensor) -> Te
         run(ids, lengths)
     finally:
         hook.remove()
-    states = kept[0][0] if isinstance(kept[0], tuple) else kept[0]
+    states: Tensor = kept[0][0] if isinstance(kept[0], tuple) else kept[0]
     if states.dim() == 2:
         return states
     return masked_mean(states, padding_mask(lengths, states.size(1), states.device))
