@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +17,7 @@ from typing import NamedTuple
 import pytest
 
 from zoo import cli
+from zoo.cli import explore as explore_verb
 from zoo.cli import runs
 from zoo.cli import train as train_verb
 from zoo.cli.overrides import hints, parse
@@ -163,6 +164,11 @@ def overrides_of(words: list[str]) -> list[str] | None:
     return next((words[len(start) :] for start in TRAINERS if words[: len(start)] == start), None)
 
 
+def kind_without_files(kind_of: Callable[[str], str]) -> Callable[[str], str]:
+    """Return what tells tables and runs by their names alone, since a page has not made them yet."""
+    return lambda name: "table" if name.endswith((".csv", ".npy")) else "run" if "/" in name else kind_of(name)
+
+
 def understand(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the command line read a command, up to where it would train or open a run."""
     overrides = overrides_of(words)
@@ -183,6 +189,8 @@ def understand(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("zoo.cli.overrides.resumed", lambda name, typed: None)
     for opening in ("zoo.average.average", "zoo.compare.row_of", "zoo.cli.diagnose.diagnosis"):
         monkeypatch.setattr(opening, lambda *names, **options: (_ for _ in ()).throw(Opened))
+    monkeypatch.setattr("zoo.cli.explore.kind_of", kind_without_files(explore_verb.kind_of))
+    monkeypatch.setattr("zoo.cli.explore._open", lambda *given: (_ for _ in ()).throw(Opened))
     monkeypatch.setattr("zoo.benchmark.measure", lambda config, **options: (_ for _ in ()).throw(Opened))
     with pytest.raises(Opened):
         cli.run(verb)
@@ -199,7 +207,13 @@ def test_every_command_on_a_page_is_understood(page: Path, monkeypatch: pytest.M
 
 
 def test_the_check_of_commands_refuses_a_wrong_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    for wrong in ("zoo-train epoch=3", "zoo train model=transfomer", "zoo evaluate last --bean 3", "zoo predit last"):
+    for wrong in (
+        "zoo explore a.csv --reduce pcs",
+        "zoo-train epoch=3",
+        "zoo train model=transfomer",
+        "zoo evaluate last --bean 3",
+        "zoo predit last",
+    ):
         with pytest.raises(ConfigError):
             understand(wrong.split(), monkeypatch)
 
@@ -250,7 +264,7 @@ def run_page(page: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["first-run", "data", "loop", "evaluation", "diagnose"])
+@pytest.mark.parametrize("name", ["first-run", "data", "loop", "evaluation", "diagnose", "exploring"])
 def test_a_page_runs_as_written(name: str, here: Path) -> None:
     run_page(ROOT / "docs" / f"{name}.md")
 

@@ -72,8 +72,6 @@ def test_vip_of_iris_is_that_of_scikit_learns_weights(here: Path) -> None:
     vip = np.sqrt(x.shape[1] * (model.x_weights_**2 @ explained) / explained.sum())
     np.testing.assert_allclose(list(report["vip"].values()), vip, rtol=1e-4)
     assert list(report["vip"]) == load_iris().feature_names
-    np.testing.assert_allclose(report["explained_y_total"], model.score(StandardScaler().fit_transform(x), y - y.mean(0)),
-                               rtol=0.3)  # fmt: skip
     assert not set(report) & {*INSIDE, *OUTSIDE}
 
 
@@ -85,7 +83,6 @@ def test_without_options_the_report_has_all_and_pls_beside_pca(here: Path) -> No
     assert report["probe_baseline"] == pytest.approx(1 / 3)
     assert report["clusters_by_rule"]["silhouette"] == report["clusters"]
     assert report["labels"] == {"setosa": 50, "versicolor": 50, "virginica": 50}
-    assert not any(isinstance(value, dict) and set(value) & set(report) for value in report.values())
     names = {"reductions", "explained", "vip", "probe", "components", "clusters", "silhouette", "choice"}
     assert {name.removesuffix(".png") for name in report["figures"]} == names
     assert all((here / "out" / name).read_bytes().startswith(b"\x89PNG") for name in report["figures"])
@@ -266,8 +263,8 @@ def test_the_summary_says_what_was_found_and_where(here: Path, capsys: pytest.Ca
     write_table(here / "iris.csv", load_iris())
     assert inside("explore", "iris.csv", "--reduce", "pls", "--components", "2", "--cluster", "kmeans") == 0
     shown = capsys.readouterr().out
-    for text in ("150 points of 4 features, 3 labels", "2 components (given)", "vip ", "inside ", "outside ",
-                 "pls has seen the labels", "explore/iris/report.html", "tensorboard --logdir explore/iris"):  # fmt: skip
+    parts = ("150 points of 4 features, 3 labels", "2 components (given)", "vip ", "inside ", "outside ")
+    for text in (*parts, "pls has seen the labels", "explore/iris/report.html", "--logdir explore/iris"):
         assert text in shown
     assert inside("explore", "iris.csv", "--cluster", "kmeans", "--clusters", "2", "--json") == 0
     assert json.loads(capsys.readouterr().out)["clusters"] == 2

@@ -112,7 +112,7 @@ def test_files_stand_in_for_the_part_and_what_has_no_known_label_is_left_out(her
     found = run_source(str(run), data=["more.tsv"])
     assert found.texts == ("ab ab", "b b")
     assert found.rows.tolist() == [0, 2]
-    assert found.notes == ("1 texts that are empty, or of a label that the run does not know, are left out",)
+    assert found.notes == ("left out, since empty or of a label that the run does not know: 1",)
 
 
 def test_token_vectors_are_those_of_the_table_without_the_reserved(here: Path, toy: Toy) -> None:

@@ -1,6 +1,6 @@
 """Clusterings as pictures: no pyplot, no display, and colors that color-blind people can tell apart."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from zoo.explore.hierarchy import LEAVES, dendrogram_lines
 from zoo.explore.labels import NOISE, Clustering
 from zoo.explore.validity import silhouette_values
 from zoo.metrics import Array
+from zoo.record.attention import font_families
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
 """Those of Okabe and Ito (2008), "Color Universal Design"."""
 GRAY = "#999999"
+LETTERS = 20
+"""Letters of a text that stand below a tree, at most."""
 MARKERS = "osD^vP*"
 MARK: dict[str, Any] = {"color": COLORS[5], "linestyle": "--", "linewidth": 1}
 """How what was chosen is drawn."""
@@ -76,19 +79,33 @@ def choice_figure(clustering: Clustering) -> "Figure":
     return figure
 
 
-def dendrogram_figure(clustering: Clustering, *, leaves: int = LEAVES) -> "Figure":
-    """Draw the topmost merges of `hierarchical`'s tree in the colors of its clusters, and the height of the cut."""
+def dendrogram_figure(clustering: Clustering, *, leaves: int = LEAVES, texts: Sequence[str] | None = None) -> "Figure":
+    """Draw the topmost merges of `hierarchical`'s tree in the colors of its clusters, and the height of the cut.
+
+    texts (points) name the leaves that are points, which are else named by their numbers.
+    """
     labels = clustering.labels[clustering.evidence["rows"]]
     drawn = dendrogram_lines(clustering.evidence["tree"], labels, leaves=leaves)
     figure, (axes,) = _figure()
     for across, up, cluster in zip(drawn.across, drawn.up, drawn.clusters.tolist(), strict=True):
         axes.plot(across, up, color=style_of(cluster)[0], linewidth=1)
     axes.axhline(clustering.chosen["height"], label=f"cut: {clustering.chosen['k']} clusters", **MARK)
-    axes.set_xticks(5.0 + 10 * np.arange(len(drawn.leaves)), drawn.leaves, rotation=90, fontsize="small")
+    names = _leaf_names(drawn.leaves, clustering.evidence["rows"], texts)
+    style: dict[str, Any] = {"fontfamily": font_families("".join(names)), "parse_math": False, "fontsize": "small"}
+    axes.set_xticks(5.0 + 10 * np.arange(len(names)), names, rotation=90, **style)
     axes.set_xlabel("point, or (number of points)")
     axes.set_ylabel(f"height ({clustering.chosen['linkage']}, {clustering.chosen['distance']})")
     axes.legend(frameon=False)
     return figure
+
+
+def _leaf_names(leaves: Sequence[str], rows: Array, texts: Sequence[str] | None) -> list[str]:
+    """Return what stands below a tree: `(12)` for 12 points, a text cut to `LETTERS`, or the number of a point."""
+    points = [None if leaf.startswith("(") else int(rows[int(leaf)]) for leaf in leaves]
+    return [
+        leaf if point is None else str(point) if texts is None else " ".join(texts[point].split())[:LETTERS]
+        for leaf, point in zip(leaves, points, strict=True)
+    ]
 
 
 def k_distance_figure(clustering: Clustering) -> "Figure":

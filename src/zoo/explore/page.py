@@ -13,8 +13,9 @@ body { font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 62rem; p
 img { max-width: 100%; height: auto; }
 figure { margin: 1.5rem 0; }
 figcaption { color: #444; max-width: 46rem; }
-table { border-collapse: collapse; margin: 1rem 0; display: block; overflow-x: auto; }
-caption { text-align: left; font-weight: 600; padding: .25rem 0; }
+.wide { overflow-x: auto; margin: 1rem 0; }
+table { border-collapse: collapse; }
+caption { text-align: left; font-weight: 600; padding: .25rem 0; white-space: nowrap; }
 th, td { border: 1px solid #ccc; padding: .25rem .6rem; text-align: left; vertical-align: top; }
 td.number { text-align: right; font-variant-numeric: tabular-nums; }
 th { background: #f3f3f3; }
@@ -38,6 +39,8 @@ OUTSIDE = {
     "nmi": "information that clusters and labels share, from 0 to 1",
     "purity": "share of points whose cluster mostly has their label; grows with the number of clusters",
 }
+LETTERS = 300
+"""Letters of a text that are shown; `report.json` has it whole."""
 Cell = str | int | float | None
 
 
@@ -86,10 +89,11 @@ def table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[Cell]]) ->
     if not lines:
         return ""
     head = "".join(f'<th scope="col">{_text(name)}</th>' for name in heads)
-    return "\n".join(
-        [f"<table>\n<caption>{_text(caption)}</caption>", f"<thead><tr>{head}</tr></thead>", "<tbody>", *lines,
-         "</tbody>\n</table>"]
-    )  # fmt: skip
+    return (
+        f'<div class="wide">\n<table>\n<caption>{_text(caption)}</caption>\n<thead><tr>{head}</tr></thead>\n<tbody>\n'
+        + "\n".join(lines)
+        + "\n</tbody>\n</table>\n</div>"
+    )
 
 
 def _row_head(value: Cell) -> str:
@@ -218,6 +222,10 @@ def _members(report: Mapping[str, Any]) -> str:
     for where, caption in (("nearest", "nearest to the center"), ("farthest", "farthest from it")):
         for name, points in report[where].items():
             title = f"Noise: points {caption}" if name == "noise" else f"Cluster {name}: points {caption}"
-            rows = [[one["row"], one["text"], one["distance"]] for one in points]
+            rows = [[one["row"], _short(one["text"]), one["distance"]] for one in points]
             parts.append(table(title, ["row", "text", "distance"], rows))
     return "\n".join(parts)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LETTERS else f"{text[:LETTERS]}…"

@@ -1,5 +1,6 @@
 """Which pictures an exploration has, and what each shows, in words for who does not see them."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -146,7 +147,7 @@ def _cluster_pictures(found: Findings) -> list[Picture]:
     for name, key, draw in (("choice", "silhouette", _choice), ("dendrogram", "tree", _dendrogram),
                             ("k_distance", "k_distances", _k_distance)):  # fmt: skip
         if key in clustering.evidence:
-            drawn.append(Picture(name, *draw(clustering)))
+            drawn.append(Picture(name, *draw(clustering, found.source.texts)))
     return drawn
 
 
@@ -154,7 +155,7 @@ Drawn = tuple[str, "Figure", str, str]
 """All of a picture but its name."""
 
 
-def _choice(clustering: Clustering) -> Drawn:
+def _choice(clustering: Clustering, texts: Sequence[str]) -> Drawn:
     chosen = clustering.chosen
     rules = chosen.get("by_rule", {chosen["rule"]: chosen["k"]})
     told = ", ".join(f"{rule} says {k}" for rule, k in rules.items())
@@ -162,16 +163,16 @@ def _choice(clustering: Clustering) -> Drawn:
     return "How many clusters", choice_figure(clustering), f"What each number of clusters gives: {told}.", reading
 
 
-def _dendrogram(clustering: Clustering) -> Drawn:
+def _dendrogram(clustering: Clustering, texts: Sequence[str]) -> Drawn:
     chosen = clustering.chosen
     alt = f"Tree of merges, {chosen['linkage']} linkage, cut at {chosen['height']:.4g} into {chosen['k']} clusters."
     reading = (
         "The higher a line, the farther apart what it joins; where heights leave a wide gap is a good place to cut."
     )
-    return "Dendrogram with the cut", dendrogram_figure(clustering), alt, reading
+    return "Dendrogram with the cut", dendrogram_figure(clustering, texts=texts), alt, reading
 
 
-def _k_distance(clustering: Clustering) -> Drawn:
+def _k_distance(clustering: Clustering, texts: Sequence[str]) -> Drawn:
     chosen = clustering.chosen
     alt = f"Distance to the last of {chosen['min_samples']} nearest points in ascending order; eps is "
     reading = "Points left of the bend lie densely; what lies right of it is far from its neighbors."

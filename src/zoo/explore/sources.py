@@ -116,7 +116,7 @@ def _read_of(corpus: Corpus, names: Sequence[str]) -> _Read:
         return _Read(corpus.sources, corpus.source_texts, np.arange(len(corpus.sources)), None)
     kept = np.flatnonzero(corpus.labels >= 0)
     lost = len(corpus) - len(kept)
-    notes = (f"{lost:,} texts that are empty, or of a label that the run does not know, are left out",) if lost else ()
+    notes = (f"left out, since empty or of a label that the run does not know: {lost:,}",) if lost else ()
     return _Read(corpus.text, corpus.texts, kept, np.array(names)[corpus.labels[kept]], notes)
 
 
