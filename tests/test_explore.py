@@ -95,6 +95,7 @@ def test_the_label_is_no_feature_whatever_its_name(here: Path) -> None:
     assert list(explored("t.csv", "--label", "kind", "--reduce", "pls")["vip"]) == ["a", "b"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reduce", REDUCE)
 def test_each_reduction_is_clustered(here: Path, reduce: str) -> None:
     write_table(here / "iris.csv", load_iris())
@@ -107,6 +108,7 @@ def test_each_reduction_is_clustered(here: Path, reduce: str) -> None:
     assert report.get("selected") is None or set(report["selected"]) <= set(load_iris().feature_names)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("words", "figure"), [
     (("--cluster", "kmedoids", "--distance", "manhattan"), "choice.png"),
     (("--cluster", "hierarchical", "--linkage", "average"), "dendrogram.png"),
@@ -135,6 +137,11 @@ def test_numbers_to_explain_have_no_labels_and_no_probe(here: Path) -> None:
     assert not {"labels", "probe_accuracy", "probe_baseline"} & set(report)
 
 
+def test_very_many_clusters_are_drawn_and_a_legend_names_the_largest(here: Path) -> None:
+    np.save(here / "z.npy", np.random.default_rng(0).normal(size=(60, 3)))
+    assert explored("z.npy", "--cluster", "kmedoids", "--clusters", "60")["clusters"] == 60
+
+
 def test_a_label_with_few_points_leaves_out_cross_validation_and_says_so(here: Path) -> None:
     rows = "".join(f"{i},{i * 7 % 11},{'rare' if i == 3 else 'often'}\n" for i in range(20))
     (here / "t.csv").write_text("a,b,label\n" + rows, encoding="utf-8")
@@ -143,6 +150,7 @@ def test_a_label_with_few_points_leaves_out_cross_validation_and_says_so(here: P
     assert report["purity"] > 0.9
 
 
+@pytest.mark.slow
 def test_two_equal_calls_give_equal_reports(here: Path) -> None:
     write_table(here / "iris.csv", load_iris())
     first = explored("iris.csv", "--reduce", "autoencoder", "--components", "2", "--cluster", "kmeans")
@@ -171,6 +179,7 @@ def test_the_report_of_another_source_is_not_lost(here: Path, capsys: pytest.Cap
     assert (here / "out/report.json").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_reports_lie_under_explore_and_those_of_a_run_in_it(here: Path) -> None:
     Path("texts.tsv").write_text(LABELLED * 3, encoding="utf-8")
     words = ("model=classifier", "model.hidden_size=8", "model.embedding_size=8", "dataset=labelled")
@@ -284,6 +293,8 @@ def test_the_summary_says_what_was_found_and_where(here: Path, capsys: pytest.Ca
     (("cmudict", "dataset.sorce=imdb"), 2, "unknown option of dataset=cmudict 'sorce'"),
     (("movie_reviews", "dataset.source=imbd"), 2, "unknown value of `dataset.source` 'imbd'; did you mean 'imdb'?"),
     (("movie_reviews", "--split", "trian"), 2, "unknown split 'trian'; did you mean 'train'?"),
+    (("z.csv", "--cluster", "kmeans", "--clusters", "9"), 2, "`--clusters` must be from 1 to 4"),
+    (("c.csv",), 3, "all features are constant"),
     (("g2p-en", "--side", "tgt"), 2, "`--side` has no effect without `--tokens`"),
     (("g2p-en", "--tokens", "--split", "test"), 2, "`--split` has no effect beside `--tokens`"),
     (("copy", "--limit", "-1"), 2, "`--limit` must be at least 0, but is -1"),
@@ -294,6 +305,8 @@ def test_what_is_wrong_is_one_line_and_a_code(
     here: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], code: int, message: str
 ) -> None:
     (here / "t.csv").write_text("a,kind\n1,x\n2,y\n", encoding="utf-8")
+    (here / "z.csv").write_text("a,b\n1,2\n2,3\n4,8\n5,7\n", encoding="utf-8")
+    (here / "c.csv").write_text("a,b\n1,2\n1,2\n1,2\n", encoding="utf-8")
     assert inside("explore", *words) == code
     error = capsys.readouterr().err
     assert message in error

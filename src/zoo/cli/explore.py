@@ -40,13 +40,13 @@ def explore(arguments: list[str]) -> int:
     from zoo.explore.exploring import explore as explored
     from zoo.explore.exploring import steps
     from zoo.explore.pictures import pictures_of
-    from zoo.explore.saving import prepare, save
+    from zoo.explore.saving import prepared, save
     from zoo.record import progress
 
     source = _open(options, kind, config, words)
     directory = Path(os.path.expanduser(options.out)) if options.out else source.home
-    prepare(directory, source)
-    with progress(desc="exploring", total=steps(source, plan) + 2, unit="step") as bar:
+    bar = progress(desc="exploring", total=steps(source, plan) + 1, unit="step")
+    with prepared(directory, source), bar:
 
         def step(text: str) -> None:
             bar.set_description_str(text)
@@ -177,9 +177,9 @@ def _open(options: argparse.Namespace, kind: str, config: TrainConfig | None, wo
 
 def summary(report: dict[str, Any], directory: Path) -> str:
     """Say in a few lines what was found and where it lies."""
-    told = [f"{report['points']:,} points of {report['features']:,} features"]
+    told = [f"{report['points']:,} points of {_counted(report['features'], 'feature')}"]
     if "labels" in report:
-        told.append(f"{len(report['labels']):,} labels")
+        told.append(_counted(len(report["labels"]), "label"))
     lines = [["source", f"{report['source']}: {report['what']}"], ["points", ", ".join(told)]]
     lines += [[name, _reduced(report, prefix)] for name, prefix in _reductions(report)]
     if "vip" in report:
@@ -195,6 +195,10 @@ def summary(report: dict[str, Any], directory: Path) -> str:
     return "\n".join(columns(lines))
 
 
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
 def _reductions(report: dict[str, Any]) -> list[tuple[str, str]]:
     own = [(report["reduce"], "")] if "reduce" in report else []
     return [*own, *((name, f"{name}_") for name in ("pca", "pls") if f"{name}_components" in report)]
@@ -203,7 +207,7 @@ def _reductions(report: dict[str, Any]) -> list[tuple[str, str]]:
 def _reduced(report: dict[str, Any], prefix: str) -> str:
     count, rule = report[f"{prefix}components"], report[f"{prefix}components_rule"]
     what = "feature" if f"{prefix}selected" in report else "component"
-    parts = [f"{count} {what}{'' if count == 1 else 's'} ({rule})", f"{report[f'{prefix}explained_x_total']:.1%} of x"]
+    parts = [f"{_counted(count, what)} ({rule})", f"{report[f'{prefix}explained_x_total']:.1%} of x"]
     if f"{prefix}explained_y_total" in report:
         parts.append(f"{report[f'{prefix}explained_y_total']:.1%} of y")
     if probe := report.get(f"{prefix}probe_accuracy", {}).get(str(count)):
@@ -215,8 +219,7 @@ def _clusters(report: dict[str, Any]) -> list[list[str]]:
     sizes = list(report["sizes"].items())
     told = ", ".join(f"{size:,} noise" if name == "noise" else f"{size:,}" for name, size in sizes[:10])
     more = ", ..." if len(sizes) > 10 else ""
-    count = report["clusters"]
-    what = f"{count} cluster{'' if count == 1 else 's'} ({report['clusters_rule']}): {told}{more} points"
+    what = f"{_counted(report['clusters'], 'cluster')} ({report['clusters_rule']}): {told}{more} points"
     lines = [[report["cluster"], what]]
     for title, names in VALIDITY.items():
         figures = [f"{name} {_figure(report[name])}" for name in names if name in report]

@@ -1,5 +1,6 @@
 """The report in TensorBoard: figures as images, curves and scores as scalars, points in the Projector."""
 
+import struct
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,7 +12,6 @@ from zoo.explore.exploring import Findings
 from zoo.explore.labels import NOISE
 from zoo.explore.pictures import Picture
 from zoo.metrics import Array
-from zoo.record.attention import figure_pixels
 
 POINTS = 5000
 """Points in the Projector, at most: evenly spread over the source."""
@@ -26,8 +26,8 @@ embeddings {
 """
 
 
-def event_file(report: Mapping[str, Any], pictures: Sequence[Picture]) -> bytes:
-    """Return TensorBoard's event file of a report and its pictures."""
+def event_file(report: Mapping[str, Any], pictures: Sequence[Picture], images: Mapping[str, bytes]) -> bytes:
+    """Return TensorBoard's event file of a report and its pictures; `images` holds their PNG files by name."""
     from torch.utils.tensorboard import SummaryWriter
 
     build: Any = SummaryWriter
@@ -36,11 +36,20 @@ def event_file(report: Mapping[str, Any], pictures: Sequence[Picture]) -> bytes:
         for tag, value, step in scalars(report):
             writer.add_scalar(tag, value, step)
         for picture in pictures:
-            writer.add_image(picture.name, figure_pixels(picture.figure), dataformats="HWC")
+            writer.file_writer.add_summary(_image(picture.name, images[picture.name]))
             writer.add_text(picture.name, f"**{picture.title}.** {picture.alt} {picture.reading}".replace("|", r"\|"))
         writer.add_text("notes", "\n".join(f"    {note}" for note in report["notes"]) or "    none")
         writer.close()
         return next(Path(directory).iterdir()).read_bytes()
+
+
+def _image(tag: str, png: bytes) -> Any:
+    """Return a PNG file as TensorBoard keeps images, without decoding and encoding it again."""
+    from tensorboard.compat.proto.summary_pb2 import Summary
+
+    width, height = struct.unpack(">II", png[16:24])
+    image = Summary.Image(height=height, width=width, colorspace=4, encoded_image_string=png)
+    return Summary(value=[Summary.Value(tag=tag, image=image)])
 
 
 def scalars(report: Mapping[str, Any]) -> Iterator[tuple[str, float, int]]:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
 """Those of Okabe and Ito (2008), "Color Universal Design"."""
 GRAY = "#999999"
+NAMED = 16
+"""Clusters that a legend names, at most: the largest, which come first."""
 LETTERS = 20
 """Letters of a text that stand below a tree, at most."""
 MARKERS = "osD^vP*"
@@ -45,7 +47,7 @@ def scatter_figure(points: ArrayLike, clustering: Clustering) -> "Figure":
     across, up = _plane(points, np.arange(len(points)))
     for cluster in np.unique(clustering.labels).tolist():
         own, (color, marker) = clustering.labels == cluster, style_of(cluster)
-        name = f"{'noise' if cluster == NOISE else cluster} ({own.sum():,})"
+        name = f"{'noise' if cluster == NOISE else cluster} ({own.sum():,})" if cluster < NAMED else "_hidden"
         axes.scatter(across[own], up[own], s=sizes[own], c=color, marker=marker, linewidths=0.8, label=name)
     if points.shape[1] > 1 and len(clustering.centers):
         x, y = clustering.centers[:, :2].T
@@ -95,7 +97,7 @@ def dendrogram_figure(clustering: Clustering, *, leaves: int = LEAVES, texts: Se
     axes.set_xticks(5.0 + 10 * np.arange(len(names)), names, rotation=90, **style)
     axes.set_xlabel("point, or (number of points)")
     axes.set_ylabel(f"height ({clustering.chosen['linkage']}, {clustering.chosen['distance']})")
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1))
     return figure
 
 
@@ -137,7 +139,14 @@ def silhouette_figure(
     order = np.lexsort((-values, labels))
     for cluster in np.unique(labels).tolist():
         places = np.flatnonzero(labels[order] == cluster)
-        axes.fill_betweenx(places, 0, values[order][places], color=style_of(cluster)[0], label=str(cluster), step="mid")
+        axes.fill_betweenx(
+            places,
+            0,
+            values[order][places],
+            color=style_of(cluster)[0],
+            label=str(cluster) if cluster < NAMED else "_hidden",
+            step="mid",
+        )
     axes.axvline(float(values.mean()), label=f"mean {values.mean():.3f}", **MARK)
     axes.invert_yaxis()
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize="small", frameon=False)

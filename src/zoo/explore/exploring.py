@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from zoo.errors import DataError
+from zoo.errors import ConfigError, DataError
 from zoo.explore.clustering import cluster
 from zoo.explore.distances import LIMIT
 from zoo.explore.explain import explain
@@ -102,7 +102,10 @@ def _if_possible(name: str, data: Data, plan: Plan) -> Reduced:
 
 
 def _clustered(source: Source, plan: Plan, points: Array) -> Clustered:
-    found = cluster(points, plan.cluster, seed=plan.seed, **plan.clustering)
+    try:
+        found = cluster(points, plan.cluster, seed=plan.seed, **plan.clustering)
+    except ConfigError as error:
+        raise ConfigError(str(error).replace("`k`", "`--clusters`")) from error
     distance = found.chosen.get("distance", "euclidean")
     truth = source.table.labels
     members = explain(points, found, source.texts, distance=distance)

@@ -4,10 +4,13 @@ import io
 import json
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from zoo.errors import ConfigError, StorageError
+from zoo.experiment.directory import missing
 from zoo.explore.board import event_file, projector_files
 from zoo.explore.exploring import Findings
 from zoo.explore.page import page
@@ -21,8 +24,23 @@ REPORT, PAGE = "report.json", "report.html"
 EVENTS = "events.out.tfevents.{}.explore"
 
 
-def prepare(directory: Path, source: Source) -> None:
-    """Make a report's directory, before the long work; ConfigError where the report of another source is in it."""
+@contextmanager
+def prepared(directory: Path, source: Source) -> Iterator[None]:
+    """Make a report's directory, before the long work; ConfigError where the report of another source is in it.
+
+    What was made is removed again where no report comes of it.
+    """
+    made = missing(directory)
+    try:
+        _prepare(directory, source)
+        yield
+    finally:
+        for path in made:
+            if path.is_dir() and not any(path.iterdir()):
+                path.rmdir()
+
+
+def _prepare(directory: Path, source: Source) -> None:
     owner = _owner(directory / REPORT)
     if owner is not None and owner != (source.kind, source.path):
         raise ConfigError(
@@ -58,8 +76,8 @@ def save(directory: Path, found: Findings, pictures: list[Picture]) -> dict[str,
     """
     report = report_of(found)
     report["figures"] = [f"{picture.name}.png" for picture in pictures]
-    events = event_file(report, pictures)
     images = {picture.name: _png(picture) for picture in pictures}
+    events = event_file(report, pictures, images)
     stale = _stale(directory)
     sweep(directory)
     files = {f"{name}.png": image for name, image in images.items()}

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from zoo.config import Task, TrainConfig, task_of
+from zoo.config import Task, Tokenizer, TrainConfig, task_of
 from zoo.data.corpus import Corpus, Sequences, TextCorpus
 from zoo.data.splits import Rows
 from zoo.errors import ConfigError, DataError, unknown
@@ -20,6 +20,8 @@ LIMIT = 10_000
 """Points that are explored, at most, unless told otherwise."""
 WORDS = 1000
 """Features of TF-IDF, at most: the most frequent words or characters."""
+WHOLE = (Tokenizer.word, Tokenizer.space, Tokenizer.bpe, Tokenizer.unigram)
+"""Tokenizers of texts that have words."""
 HOME = Path("explore")
 """Where reports of what has no directory of its own lie."""
 
@@ -155,7 +157,8 @@ def dataset_source(
 ) -> Source:
     """Read a part of a dataset as TF-IDF: words of texts that have labels, characters of the sources of pairs.
 
-    `words` are the overrides that were typed, by which one variant of a dataset is told from another.
+    Texts whose tokens are characters or jamo are of characters too. `words` are the overrides that were typed, by which
+    one variant of a dataset is told from another.
     """
     from zoo.data.build import read_parts
 
@@ -170,11 +173,12 @@ def dataset_source(
     chosen, notes = _some(len(rows.sources), labels, limit, seed)
     texts = tuple(rows.sources[row] for row in chosen.tolist())
     name = config.dataset.name
-    x, names = tfidf(texts, words=labelled, where=name)
+    words_counted = labelled and getattr(config.dataset, "tokenizer", Tokenizer.char) in WHOLE
+    x, names = tfidf(texts, words=words_counted, where=name)
     return Source(
         name=" ".join([name, *words]),
         kind="dataset",
-        what=f"TF-IDF of {'words' if labelled else 'characters of the sources'}, of the {split} part",
+        what=f"TF-IDF of {'words' if words_counted else 'characters'}, of the {split} part",
         path=" ".join([name, *sorted(words)]),
         home=HOME / name,
         table=Table(x, names, labels=None if labels is None else labels[chosen], texts=texts),
