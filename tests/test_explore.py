@@ -191,7 +191,7 @@ def test_reports_lie_under_explore_and_those_of_a_run_in_it(here: Path) -> None:
     assert inside("explore", "runs/one", "--tokens", "--reduce", "pca", "--components", "2") == 0
     assert Path("runs/one/explore-tokens/report.json").exists()
     assert inside("explore", "labelled", *files, "--cluster", "kmeans", "--clusters", "2") == 0
-    assert Path("explore/labelled/report.json").exists()
+    assert Path("explore/labelled-texts/report.json").exists()
 
 
 # ---- the page, and TensorBoard

@@ -7,7 +7,7 @@ import numpy as np
 from zoo.errors import ConfigError, DataError
 from zoo.explore.filters import Selection
 from zoo.explore.options import EXTRACTION
-from zoo.explore.probe import SAMPLE, Curve, Reducer, probe_curve, splits
+from zoo.explore.probe import FOLDS, SAMPLE, Curve, Reducer, probe_curve, splits
 from zoo.explore.projection import Reduction
 from zoo.explore.reduction import MOST, REDUCTIONS, Choice, choose_components, counts_up_to
 from zoo.explore.scaling import Scaling, fit_scaling
@@ -19,6 +19,8 @@ SUPERVISED = ("pls", "chi_square", "information_gain", "forward", "backward", "s
 STOPS_ITSELF = ("stepwise", "lasso")
 """Selections that end where another feature makes nothing better."""
 PLANE = 2
+REMADE = 3
+"""Folds in which what is no part of a larger reduction is probed: each costs a reduction of its own."""
 
 
 class Data(NamedTuple):
@@ -132,13 +134,22 @@ def probe(name: str, data: Data, choice: Choice) -> Curve | None:
         return choice.curve
     if name in NESTED and name != "forward":
         return _curve(name, data, counts_up_to(max(1, most)))
-    return _curve(name, data, (choice.components,))
+    return _curve(name, data, (choice.components,), folds=REMADE)
 
 
-def _curve(name: str, data: Data, counts: tuple[int, ...]) -> Curve:
+def _curve(name: str, data: Data, counts: tuple[int, ...], *, folds: int = FOLDS) -> Curve:
     assert data.judge is not None
     reducer: Reducer = REDUCTIONS[name] if name in REDUCTIONS else Selecting(name)
-    return probe_curve(data.x, data.judge, reducer, counts, nested=name in NESTED, scaling=data.scale, seed=data.seed)
+    return probe_curve(
+        data.x,
+        data.judge,
+        reducer,
+        counts,
+        nested=name in NESTED,
+        scaling=data.scale,
+        folds=folds,
+        seed=data.seed,
+    )
 
 
 def plane_of(reduced: Reduced, data: Data) -> Reduction | None:

@@ -1,6 +1,7 @@
 """What can be explored, as a table of points: a run, a table of numbers, or a dataset as TF-IDF."""
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -180,12 +181,18 @@ def dataset_source(
         kind="dataset",
         what=f"TF-IDF of {'words' if words_counted else 'characters'}, of the {split} part",
         path=" ".join([name, *sorted(words)]),
-        home=HOME / name,
+        home=HOME / _folder(name, words),
         table=Table(x, names, labels=None if labels is None else labels[chosen], texts=texts),
         rows=chosen,
         scaling="none",
         notes=notes,
     )
+
+
+def _folder(name: str, words: Sequence[str]) -> str:
+    """Return a name for a directory in which what was chosen of a dataset can be read: `movie_reviews-imdb`."""
+    values = (Path(word.partition("=")[2].strip("[]'\"")).stem for word in words)
+    return "-".join(re.sub(r"[^\w.-]+", "-", part)[:50] for part in dict.fromkeys([name, *values]) if part)
 
 
 def tfidf(texts: Sequence[str], *, words: bool, where: str) -> tuple[Array, tuple[str, ...]]:
