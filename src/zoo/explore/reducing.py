@@ -98,7 +98,10 @@ def reduce(name: str, data: Data, *, components: int = 0) -> Reduced:
         return Reduced(found, choice, probe(name, data, choice))
     selection = select(name, data.scaled, data.y, count=choice.components, seed=data.seed)
     found = reduction_of(selection, data.scaled, data.judge)
-    return Reduced(found, choice, probe(name, data, choice), selection)
+    probed = probe(name, data, choice)
+    if name in STOPS_ITSELF and probed is not None:
+        probed = probed._replace(counts=(len(selection.chosen),))  # in each fold as many as it takes there
+    return Reduced(found, choice, probed, selection)
 
 
 def choose(name: str, data: Data) -> Choice:
