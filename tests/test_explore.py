@@ -17,7 +17,11 @@ from sklearn.datasets import load_iris, load_wine
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
+from zoo.errors import ConfigError
 from zoo.explore.options import REDUCE
+from zoo.explore.saving import prepared
+from zoo.explore.sources import Source
+from zoo.explore.table import Table
 from zoo.metrics import Array
 
 INSIDE = ("sse", "silhouette", "dunn", "davies_bouldin", "calinski_harabasz")
@@ -177,6 +181,41 @@ def test_the_report_of_another_source_is_not_lost(here: Path, capsys: pytest.Cap
     assert inside("explore", "wine.csv", "--out", "out") == 2
     assert "out holds the report of table " in capsys.readouterr().err
     assert (here / "out/report.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"kind": "table"}', '{"kind": "run", "path": "elsewhere"}'])
+def test_a_report_that_is_not_ours_is_left_alone(here: Path, capsys: pytest.CaptureFixture[str], content: str) -> None:
+    (here / "out").mkdir()
+    (here / "out/report.json").write_text(content, encoding="utf-8")
+    write_table(here / "iris.csv", load_iris())
+    assert inside("explore", "iris.csv", "--out", "out") == 2
+    assert "is another source; name another place with --out" in capsys.readouterr().err
+    assert [path.name for path in (here / "out").iterdir()] == ["report.json"]
+
+
+def test_a_run_that_was_moved_still_owns_the_report_in_it(tmp_path: Path) -> None:
+    table = Table(np.zeros((3, 1)), ("a",))
+    home = tmp_path / "run/explore"
+    run = Source("run", "run", "states", str(tmp_path / "run"), home, table, np.arange(3))
+    home.mkdir(parents=True)
+    (home / "report.json").write_text('{"kind": "run", "path": "/before"}', encoding="utf-8")
+    with prepared(home, run):
+        pass
+    with (
+        pytest.raises(ConfigError, match="holds the report of run /before"),
+        prepared(home, run._replace(home=tmp_path)),
+    ):
+        pass
+
+
+def test_a_link_that_a_stranger_has_put_is_not_followed(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "mine").mkdir()
+    (here / "explore").mkdir()
+    (here / "explore/iris").symlink_to(here / "mine")
+    write_table(here / "iris.csv", load_iris())
+    assert inside("explore", "iris.csv") == 6
+    assert "explore/iris: is a link" in capsys.readouterr().err
+    assert not list((here / "mine").iterdir())
 
 
 @pytest.mark.slow

@@ -41,8 +41,11 @@ def prepared(directory: Path, source: Source) -> Iterator[None]:
 
 
 def _prepare(directory: Path, source: Source) -> None:
+    if directory == source.home and directory.is_symlink():  # in a run of a stranger it may lead anywhere
+        raise StorageError(f"{directory}: is a link; name the place it leads to with --out, or delete it")
     owner = _owner(directory / REPORT)
-    if owner is not None and owner != (source.kind, source.path):
+    moved = source.kind == "run" and directory == source.home  # a run and what lies in it may go elsewhere together
+    if owner is not None and owner != (source.kind, source.path) and not (moved and owner[0] == "run"):
         raise ConfigError(
             f"{directory} holds the report of {owner[0]} {owner[1]}, which is another source; name another place "
             "with --out, or delete it"
@@ -62,6 +65,8 @@ def _owner(path: Path) -> tuple[str, str] | None:
     """Return kind and path of the source whose report lies there; None where none does."""
     if not os.path.lexists(path):
         return None
+    if not path.is_file():
+        return "what is no file, in", str(path)
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         return str(found["kind"]), str(found["path"])
