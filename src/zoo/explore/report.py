@@ -1,5 +1,6 @@
 """What was found, as plain values: a flat `report.json`."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ def report_of(found: Findings) -> dict[str, Any]:
     """Return the keys of `report.json`, as they apply; shares and rates are fractions, rows count from 0."""
     table, data = found.source.table, found.data
     labels = table.labels
-    return {
+    values = {
         "source": found.source.name,
         "kind": found.source.kind,
         "what": found.source.what,
@@ -30,6 +31,16 @@ def report_of(found: Findings) -> dict[str, Any]:
         **_clusters_of(found),
         "notes": list(found.notes),
     }
+    return {key: _finite(value) for key, value in values.items()}
+
+
+def _finite(value: Any) -> Any:
+    """Return a value with None in the place of numbers that JSON cannot spell."""
+    if isinstance(value, dict):
+        return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _counted(labels: Array) -> dict[str, int]:
