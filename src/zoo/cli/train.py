@@ -113,7 +113,15 @@ def checked(parsed: list[Override], *, complete: bool) -> list[str]:
             checking.config_of(typed if complete else with_file(typed, chosen))
         kept = [item for item in parsed if not (item.key in FREE_GROUPS and item.texts == ["null"])]  # the default
         words = words or {item.key: checking.for_hydra(item, chosen) for item in kept}
-    return list(words.values())
+    swept = {item.key for item in kept if item.key in GROUPS and len(item.texts) > 1}
+    lone = {item.key for item in kept if item.key.partition(".")[0] in swept and len(item.texts) == 1 and not item.raw}
+    return [_of_each_job(word) if key in lone else word for key, word in words.items()]
+
+
+def _of_each_job(word: str) -> str:
+    """Write an option of a group whose choice is swept as a sweep of one value: others Hydra sets before it chooses."""
+    key, _, value = word.partition("=")
+    return f"{key}=choice({value})"
 
 
 def with_file(typed: dict[str, str], chosen: dict[str, str | None]) -> dict[str, str]:
