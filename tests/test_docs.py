@@ -250,7 +250,7 @@ def run_page(page: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["first-run", "data", "loop", "evaluation", "diagnose"])
+@pytest.mark.parametrize("name", ["first-run", "data", "loop", "evaluation", "diagnose", "tensorboard"])
 def test_a_page_runs_as_written(name: str, here: Path) -> None:
     run_page(ROOT / "docs" / f"{name}.md")
 

@@ -26,7 +26,7 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed"),
 ]
 SCREENSHOTS = os.environ.get("ZOO_SCREENSHOTS", "")
-PATIENCE = 30
+PATIENCE = 60
 """Seconds that TensorBoard or the browser may take for one thing on a busy machine; idle, each takes two or three."""
 
 COMMON = ["device=cpu", "precision=fp32"]

@@ -17,7 +17,7 @@ from zoo.nn.text import masked_mean
 
 ACTIVATIONS = (nn.ReLU, nn.GELU, nn.Tanh, nn.Sigmoid)
 """Modules whose outputs are looked at; a function such as `F.relu` is none, and no hook hangs on it."""
-ROWS = 64
+ROWS = 32
 
 
 def inside(model: nn.Module, corpus: Corpus, setting: Setting) -> dict[str, Array]:

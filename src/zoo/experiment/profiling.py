@@ -1,5 +1,6 @@
 """Where the time of a few steps goes: a trace, and a table of the operators that cost the most."""
 
+import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,6 +31,7 @@ def profiled(
     if not steps:
         yield after_step
         return
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # it would tell on stderr of each start and stop
     written = False
 
     def ready(profiler: Any) -> None:
