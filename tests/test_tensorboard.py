@@ -239,5 +239,5 @@ def test_tokens_labels_and_states_are_points_with_what_is_known(page: Any, addre
         until(lambda points=points: frame.locator(".numDataPoints").first.inner_text() == str(points))
         pick(frame, "Color by", color)
         keep(page, f"tensorboard-{name}")
-    items = frame.locator("paper-item").all_text_contents()
-    assert {"labels", "text_tokens", "label", "predicted", "cluster"} <= {item.strip() for item in items}
+    first_words = {text.split()[0] for text in frame.locator("paper-item").all_text_contents() if text.strip()}
+    assert {"labels", "text_tokens", "label", "predicted", "cluster"} <= first_words
