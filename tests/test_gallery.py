@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from sklearn.cluster import KMeans
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from zoo.config import ClassifierConfig, Encoder, LinearClassifierConfig, Seq2SeqConfig, ToyConfig, TrainConfig
@@ -182,3 +183,12 @@ def test_clusters_part_what_lies_apart_and_are_numbered_from_one() -> None:
     assert set(numbers.tolist()) == {1, 2}
     assert len(set(numbers[:5].tolist())) == len(set(numbers[5:].tolist())) == 1
     assert cluster_numbers(np.zeros((4, 2)), 8).tolist() == [1] * 4
+
+
+def test_clusters_are_as_good_as_those_of_scikit_learn() -> None:
+    rng = np.random.default_rng(3)
+    vectors = rng.normal(size=(300, 5)) + rng.integers(0, 4, (300, 1)) * 6
+    numbers = cluster_numbers(vectors, 4)
+    means = np.stack([vectors[numbers == number].mean(0) for number in range(1, 5)])
+    expected = KMeans(4, n_init=10, random_state=0).fit(vectors).inertia_
+    assert ((vectors - means[numbers - 1]) ** 2).sum() == pytest.approx(expected, rel=1e-6)
