@@ -42,7 +42,7 @@ TINY = [
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[TrainConfig]:
     """Collect the configs that would be trained."""
     configs: list[TrainConfig] = []
-    monkeypatch.setattr(zoo.cli.train, "_train_one", configs.append)
+    monkeypatch.setattr(zoo.cli.train, "_train_one", lambda config, swept=(): configs.append(config))
     return configs
 
 
@@ -372,12 +372,30 @@ def test_a_multirun_trains_every_combination(
     assert [path.name for path in (tmp_path / "runs").rglob("*") if path.suffix == ".yaml"] == ["multirun.yaml"]
 
 
+def test_options_of_a_model_reach_every_model_of_a_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                         trained: list[TrainConfig]) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    words = ["model=classifier,classifier_functional", "model.encoder=cnn", "model.kernel_sizes=[1,2]"]
+    assert run(["train", "-m", *words, "dataset=parity"]) == 0
+    found = [(config.model.name, config.model.kernel_sizes) for config in trained]
+    assert found == [("classifier", [1, 2]), ("classifier_functional", [1, 2])]
+
+
+def test_a_sweep_tells_its_runs_which_options_it_varies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[object] = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("zoo.experiment.train", lambda config, swept: told.append(swept))
+    monkeypatch.setattr(zoo.cli.train, "summary", lambda results: "")
+    assert run(["train", "-m", "optimizer=adam,sgd", "seed=1,2", "epochs=1"]) == 0
+    assert told == [["optimizer.name", "seed"]] * 4
+
+
 def test_a_failing_job_of_a_multirun_does_not_end_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     seeds = []
 
-    def train(config: TrainConfig) -> None:
+    def train(config: TrainConfig, swept: object = ()) -> None:
         seeds.append(config.seed)
         if config.seed == 2:
             raise DivergenceError("the loss is nan")

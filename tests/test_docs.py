@@ -264,7 +264,10 @@ def run_page(page: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["first-run", "data", "loop", "evaluation", "diagnose", "exploring"])
+@pytest.mark.parametrize(
+    "name",
+    ["first-run", "data", "loop", "evaluation", "diagnose", "exploring", "tensorboard"],
+)
 def test_a_page_runs_as_written(name: str, here: Path) -> None:
     run_page(ROOT / "docs" / f"{name}.md")
 

@@ -24,8 +24,20 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 
 import zoo.record.recorder
 from zoo.config import ClassifierConfig, MovieReviewsConfig, TrainConfig
-from zoo.record import Recorder, attention_figure, flat_options, progress, sample_table, save_figure, show
+from zoo.record import (
+    Cloud,
+    Recorder,
+    attention_figure,
+    confusion_figure,
+    flat_options,
+    progress,
+    sample_table,
+    save_figure,
+    show,
+)
 from zoo.record.attention import _glyphs, figure_pixels, font_families
+from zoo.record.confusion import confusion_counts
+from zoo.record.histogram import spread
 from zoo.record.text import epoch_line, visible
 
 with warnings.catch_warnings():  # TensorBoard carries a html5lib that warns of itself
@@ -241,6 +253,81 @@ def test_hparams_go_into_the_one_event_file(tmp_path: Path) -> None:
     assert shown["optimizer.lr"].number_value == 0.1
     assert (shown["model.kernel_sizes"].string_value, shown["run"].string_value) == ("[3, 4]", "null")
     assert shown["compile"].string_value == "true"
+
+
+def columns_of(run: Path) -> tuple[list[str], list[str]]:
+    """Return the options that TensorBoard's table shows in front, and the metrics in their order."""
+    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+
+    data = read(run).summary_metadata["_hparams_/experiment"].plugin_data.content
+    told = HParamsPluginData.FromString(data).experiment
+    return [info.name for info in told.hparam_infos if info.differs], [info.name.tag for info in told.metric_infos]
+
+
+@pytest.mark.parametrize(("swept", "front"), [
+    ((), {"dataset.name", "model.name", "optimizer.lr", "optimizer.name", "seed"}),
+    (("clip", "model.dropout"), {"clip", "model.dropout", "dataset.name", "model.name", "optimizer.lr"}),
+])  # fmt: skip
+def test_the_table_of_runs_has_in_front_what_a_sweep_varies(tmp_path: Path, swept: tuple[str], front: set[str]) -> None:
+    with Recorder(tmp_path, console=False) as recorder:
+        recorder.hparams(flat_options(TrainConfig()), {"valid_accuracy": 0.5}, swept=swept,
+                         known=["valid_bleu", "valid_accuracy"])  # fmt: skip
+    options, metrics = columns_of(tmp_path)
+    assert set(options) == front
+    assert metrics == ["hparam/valid_accuracy", "hparam/valid_bleu"]
+
+
+def test_histograms_tell_how_many_numbers_lie_where(tmp_path: Path) -> None:
+    values = np.concatenate([np.zeros(75), np.linspace(0.5, 1, 25), [np.nan, np.inf]]).astype(np.float32)
+    with Recorder(tmp_path, console=False) as recorder:
+        recorder.histograms(3, {"activations/a": values, "activations/none": np.array([np.nan])})
+    events = read(tmp_path)
+    assert events.Tags()["histograms"] == ["activations/a"]
+    (found,) = events.Histograms("activations/a")
+    told = found.histogram_value
+    assert (found.step, told.num, told.min, told.max, sum(told.bucket)) == (3, 100, 0, 1, 100)
+    assert told.bucket[0] == 75
+    assert told.sum == pytest.approx(25 * 0.75)
+
+
+@settings(deadline=None)
+@given(st.integers(1, 60_000))
+def test_numbers_of_a_histogram_are_spread_over_the_whole_tensor(size: int) -> None:
+    found = spread(np.arange(size, dtype=np.float32))
+    assert min(size, 5000) <= len(found) <= 10_000
+    assert found[0] == 0
+    assert found[-1] >= size - size / len(found) - 1
+
+
+def test_confusion_counts_true_labels_in_rows() -> None:
+    counts = confusion_counts(np.array([0, 0, 1, 2, -100]), np.array([0, 1, 1, 0, 2]), 3)
+    assert counts.tolist() == [[1, 1, 0], [0, 1, 0], [1, 0, 0]]
+    figure_pixels(confusion_figure(counts, ["가", "$x", "a" * 50]))
+    with pytest.raises(ValueError, match=r"`counts` must be \(labels, labels\) \(2, 2\), but is \(3, 3\)"):
+        confusion_figure(counts, ["a", "b"])
+
+
+def test_points_are_files_that_the_projector_finds(tmp_path: Path) -> None:
+    from google.protobuf import text_format
+    from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
+
+    cloud = Cloud("states", np.array([[0.123456, 1], [-2e-7, 3]]), {"text": ["a\tb\n", "x" * 200], "label": [1, "가"]})
+    with Recorder(tmp_path, console=False) as recorder:
+        recorder.points([cloud])
+        recorder.points([cloud])
+    config = text_format.Parse((tmp_path / "projector_config.pbtxt").read_text(), ProjectorConfig())
+    (found,) = config.embeddings
+    assert (tmp_path / found.tensor_path).read_text() == "0.1235\t1\n-2e-07\t3\n"
+    lines = [line.split("\t") for line in (tmp_path / found.metadata_path).read_text().splitlines()]
+    assert lines == [["text", "label"], ["a\u2409b\u240a", "1"], ["x" * 100 + "\u2026", "가"]]
+
+
+def test_points_that_find_no_room_are_warned_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "projector").write_text("in the way")
+    with Recorder(tmp_path) as recorder:
+        recorder.points([Cloud("states", np.eye(2), {"a": [1, 2], "b": [1, 2]})])
+        recorder.points([Cloud("states", np.eye(2), {"a": [1, 2], "b": [1, 2]})])
+    assert capsys.readouterr().err.count("warning: TensorBoard's projector") == 1
 
 
 def test_all_runs_have_the_same_flat_options() -> None:

@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Collection
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,7 +12,7 @@ from zoo.cli.diagnose import concerns
 from zoo.cli.overrides import Override
 from zoo.cli.streams import say
 from zoo.cli.sweep import is_multirun
-from zoo.config import DATASETS, TrainConfig
+from zoo.config import DATASETS, GROUPS, TrainConfig
 from zoo.errors import ConfigError, unknown
 
 SWITCHES = {"--multirun", "-m", "--resolve", "--run", "-r", "--shell-completion", "-sc", "--hydra-help"}
@@ -112,7 +113,15 @@ def checked(parsed: list[Override], *, complete: bool) -> list[str]:
             checking.config_of(typed if complete else with_file(typed, chosen))
         kept = [item for item in parsed if not (item.key in FREE_GROUPS and item.texts == ["null"])]  # the default
         words = words or {item.key: checking.for_hydra(item, chosen) for item in kept}
-    return list(words.values())
+    swept = {item.key for item in kept if item.key in GROUPS and len(item.texts) > 1}
+    lone = {item.key for item in kept if item.key.partition(".")[0] in swept and len(item.texts) == 1 and not item.raw}
+    return [_of_each_job(word) if key in lone else word for key, word in words.items()]
+
+
+def _of_each_job(word: str) -> str:
+    """Write an option of a group whose choice is swept as a sweep of one value: others Hydra sets before it chooses."""
+    key, _, value = word.partition("=")
+    return f"{key}=choice({value})"
 
 
 def with_file(typed: dict[str, str], chosen: dict[str, str | None]) -> dict[str, str]:
@@ -146,13 +155,13 @@ def _path_to_resume(parsed: list[Override], *, multirun: bool) -> str:
 def _hydra(arguments: list[str], swept: Collection[str] = ()) -> int:
     from zoo.cli.hydra_app import run
 
-    return run(arguments, _train_one, swept=swept)
+    return run(arguments, partial(_train_one, swept=swept), swept=swept)
 
 
-def _train_one(config: TrainConfig) -> dict[str, Any]:
+def _train_one(config: TrainConfig, swept: Collection[str] = ()) -> dict[str, Any]:
     from zoo.experiment import train as train_run
 
-    results = train_run(config)
+    results = train_run(config, swept=[f"{key}.name" if key in GROUPS else key for key in swept])
     say(summary(results))
     return results
 
