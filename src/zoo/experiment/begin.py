@@ -7,12 +7,14 @@ from typing import Any
 from zoo.config import TrainConfig, check
 from zoo.experiment.directory import RunDirectory, choose_directory, locked
 from zoo.experiment.signals import Interruption
+from zoo.experiment.watch import Watch
 
 
-def train(config: TrainConfig) -> dict[str, Any]:
+def train(config: TrainConfig, *, watch: Watch | None = None) -> dict[str, Any]:
     """Train, evaluate the best epoch, and return what `results.json` holds, with `run_dir`.
 
-    A finished run that is resumed without more to do returns its results and changes nothing.
+    A finished run that is resumed without more to do returns its results and changes nothing. `watch` may end it
+    before its time, with `Ended`.
     """
     check(config)
     run = choose_directory(config)
@@ -22,7 +24,7 @@ def train(config: TrainConfig) -> dict[str, Any]:
             # The parts of torch catch what a signal raises while they are imported, so it waits until they are there.
             with Interruption(wait=True).watching():
                 from zoo.experiment.session import train_in
-            return {**train_in(run, config), "run_dir": str(run.path)}
+            return {**train_in(run, config, watch), "run_dir": str(run.path)}
 
 
 @contextmanager

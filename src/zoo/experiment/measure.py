@@ -53,9 +53,11 @@ def scored_size(corpus: Corpus) -> int:
     return len(corpus) if isinstance(corpus, TextCorpus) else len(corpus.sources)
 
 
-def measure_parts(model: nn.Module, data: Data, setting: Setting, *, limit: int) -> dict[str, dict[str, Any]]:
-    """Return the metrics of valid and, where there is one, of test."""
-    parts = {"valid": data.valid, "test": data.test}
+def measure_parts(
+    model: nn.Module, data: Data, setting: Setting, *, limit: int, test: bool = True
+) -> dict[str, dict[str, Any]]:
+    """Return the metrics of valid and, where there is one and it is asked for, of test."""
+    parts = {"valid": data.valid, "test": data.test if test else None}
     return {
         split: evaluate(model, corpus, data.codecs, setting, limit=limit)
         for split, corpus in parts.items()

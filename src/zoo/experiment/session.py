@@ -36,6 +36,7 @@ from zoo.experiment.measure import (
 from zoo.experiment.run import attention_of, has_attention, setting_of
 from zoo.experiment.saving import Saver
 from zoo.experiment.signals import Interruption
+from zoo.experiment.watch import Ended, Watch
 from zoo.experiment.words import diverged, ended_early, last_words, less_memory, limit
 from zoo.models import count_parameters
 from zoo.record import Recorder, flat_options, warn
@@ -45,16 +46,19 @@ EXPLODED = 1000.0
 """Loss per target, in nats, that no model has which learns: even chance among a million classes costs 14."""
 
 
-def train_in(run: RunDirectory, config: TrainConfig) -> dict[str, Any]:
+def train_in(run: RunDirectory, config: TrainConfig, watch: Watch | None = None) -> dict[str, Any]:
     """Train in a directory that is locked; return what `results.json` holds."""
     keep_memory()
-    return Session(config, run, choose_device(config.device)).run()
+    return Session(config, run, choose_device(config.device), watch=watch).run()
 
 
 class Session:
     """One training: what it builds from a config, what it keeps, and when it ends."""
 
-    def __init__(self, config: TrainConfig, run: RunDirectory, device: torch.device) -> None:
+    def __init__(
+        self, config: TrainConfig, run: RunDirectory, device: torch.device, *, watch: Watch | None = None
+    ) -> None:
+        self.watch = watch or Watch()
         self.config, self.run_dir, self.device = config, run, device
         self.precision = choose_precision(config.precision, device)
         self.monitor, self.direction = monitored(config)
@@ -114,6 +118,9 @@ class Session:
         )
         try:
             return self._run(resume=resume)
+        except Ended as why:
+            self.recorder.note(str(why))
+            raise
         except ZooError as error:  # the command line prints it
             self.recorder.log(f"error: {error}")
             raise
@@ -257,6 +264,7 @@ class Session:
         if whole:
             several = self.config.keep > 2  # whoever keeps several wants those of all epochs
             self._save(now=self._over() or several)
+        self.watch.after_epoch(epoch, values, self._over())
 
     def _after_step(self, report: StepReport, state: LoopState) -> bool:
         if report.step % self.config.log_every == 0 or report.step == 1:
@@ -267,10 +275,13 @@ class Session:
         save_every = self.config.save_every
         ended = self._limit_reached() or self._whole()
         due = bool(save_every and report.step % save_every == 0)
-        if ended or due or self.interruption.noted:
-            self._save(now=due or bool(self.interruption.noted) or self._limit_reached())
+        late = self.watch.late
+        if ended or due or late or self.interruption.noted:
+            self._save(now=due or late or bool(self.interruption.noted) or self._limit_reached())
         self.interruption.wait = not ended
         self.interruption.obey()
+        if late and not ended:
+            raise Ended(f"stopped by the one who watches after step {report.step}: its time is up")
         return self._limit_reached()
 
     def _check_finite(self, result: EpochResult) -> None:
@@ -390,7 +401,7 @@ class Session:
             "skipped_steps": state.skipped,
             "notes": self.data.notes,
             **counts_of(self.data),
-            **measure_parts(model, self.data, self.setting, limit=self.config.test_limit),
+            **measure_parts(model, self.data, self.setting, limit=self.config.test_limit, test=self.watch.test),
         }
         self.recorder.hparams(flat_options(self.config), final_metrics(results))
         self.run_dir.write_results(results)
