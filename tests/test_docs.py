@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import pytest
 
+import zoo.cli.tune
 from zoo import cli
 from zoo.cli import runs
 from zoo.cli import train as train_verb
@@ -175,7 +176,8 @@ def understand(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
         train_verb.checked(rest, complete=not set(parted.flags) - {"-m", "--multirun"})
         return
     verb = words[3:] if words[:3] == ["python", "-m", "zoo"] else words[1:]
-    if verb[0] in LISTINGS:
+    verb = verb[: verb.index(">")] if ">" in verb else verb
+    if verb[0] in LISTINGS or "--show-space" in verb:
         assert cli.run(verb) == 0
         return
     monkeypatch.setattr(runs, "open_runs", lambda options: (_ for _ in ()).throw(Opened))
@@ -183,6 +185,9 @@ def understand(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("zoo.cli.overrides.resumed", lambda name, typed: None)
     for opening in ("zoo.average.average", "zoo.compare.row_of", "zoo.cli.diagnose.diagnosis"):
         monkeypatch.setattr(opening, lambda *names, **options: (_ for _ in ()).throw(Opened))
+    space_file = zoo.cli.tune._space_file
+    monkeypatch.setattr("zoo.cli.tune._space_file", lambda name, model: space_file(None, model))
+    monkeypatch.setattr("zoo.cli.tune._search", lambda *words: (_ for _ in ()).throw(Opened))
     monkeypatch.setattr("zoo.benchmark.measure", lambda config, **options: (_ for _ in ()).throw(Opened))
     with pytest.raises(Opened):
         cli.run(verb)

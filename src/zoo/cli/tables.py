@@ -2,6 +2,7 @@
 
 import unicodedata
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from zoo.tune.rows import Row
@@ -88,7 +89,7 @@ def leaderboard(rows: Sequence[Row], name: str) -> str:
             "epochs": "" if row.epochs is None else str(row.epochs),
             "seconds": "" if row.seconds is None else f"{row.seconds:.1f}",
             "state": _state(row),
-            "directory": row.run_dir,
+            "directory": Path(row.run_dir).name,
         }
         for row in rows
     ]

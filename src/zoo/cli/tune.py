@@ -26,7 +26,7 @@ DRAWS = 100
 DESCRIPTION = """\
 Search for good settings of a model: each trial is a run of zoo-train with settings that Optuna proposes, judged by the
 validation part and ended early where it is hopeless. Typed options stay as typed. The same command goes on with a
-search that was stopped. When the seconds are over a running trial ends after its step; it goes on when the search does."""
+search that was stopped. When the seconds are over, a running trial ends after its step; it is resumed with it."""
 
 
 def tune(arguments: list[str]) -> int:
@@ -146,7 +146,8 @@ def _check_space(space: list[Any], given: dict[str, str], build: Any, where: str
         for key in setting.when:
             if key not in given and key not in {other.key for other in space}:
                 raise ConfigError(f"{where}: `{setting.key}`: `when` names '{key}', which is no option here")
-        for share in [number / len(setting.choices) for number in range(len(setting.choices))]:
+        count = len(setting.choices) or 2
+        for share in [(number + 0.5) / count if setting.choices else float(number) for number in range(count)]:
             _build_at(space, given, build, where, {setting.key: share})
     for _ in range(DRAWS):
         settings = active(space, given, lambda setting: setting.at(random.random()))

@@ -51,14 +51,14 @@ class Setting(NamedTuple):
         return write_number(trial.suggest_float(self.key, self.low, self.high, step=self.step, log=self.log))
 
     def at(self, share: float) -> str:
-        """Return the text that lies at a share, 0 to below 1, of the range or of the choices."""
+        """Return the text that lies at a share, 0 to 1, of the range or of the choices."""
         if self.choices:
-            return self.choices[int(share * len(self.choices))]
+            return self.choices[min(int(share * len(self.choices)), len(self.choices) - 1)]
         if self.log:
             value = self.low * (self.high / self.low) ** share
         else:
             step = self.step or (1.0 if self.whole else 0.0)
-            value = self.low + share * (self.high - self.low + step)
+            value = min(self.low + share * (self.high - self.low + step), self.high)
             value = self.low + (value - self.low) // step * step if step else value
         return str(int(value)) if self.whole else write_number(value)
 
@@ -119,7 +119,7 @@ def _setting(key: str, value: Any, where: str, hint_of: Callable[[str, dict[str,
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from error
     if "choices" in value:
-        return Setting(key, choices=_choices(value, where), when=when)
+        return Setting(key, choices=_choices(value, where, hint), when=when)
     return _range(key, value, where, hint)._replace(when=when)
 
 
@@ -131,12 +131,14 @@ def _when(value: Any, where: str) -> dict[str, tuple[str, ...]]:
     }
 
 
-def _choices(value: dict[str, Any], where: str) -> tuple[str, ...]:
+def _choices(value: dict[str, Any], where: str, hint: Any) -> tuple[str, ...]:
     found = value["choices"]
     if not isinstance(found, list) or not found:
         raise ConfigError(f"{where}: `choices` must be a list of values, but is {found!r}")
     if extra := set(value) - {"choices", "when"}:
         raise ConfigError(f"{where} has choices, so `{min(extra)}` has no meaning; leave it out")
+    if hint is float:  # as a config writes it: 0.0 for 0
+        found = [_number(item, where, hint) for item in found]
     return tuple(dict.fromkeys(map(text_of, found)))
 
 
