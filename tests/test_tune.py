@@ -171,7 +171,7 @@ def test_a_run_that_is_watched_ends_after_an_epoch_and_can_go_on(here: Path, toy
 
 
 def test_a_run_whose_deadline_has_passed_ends_after_a_step_and_goes_on_to_the_same_bits(here: Path, toy: Any) -> None:
-    with pytest.raises(Ended, match="after step 1"):
+    with pytest.raises(Ended, match="stopped after step 1"):
         train(toy(run_dir="run"), watch=Watch(deadline=time.monotonic()))
     results = train(toy(run_dir="run", resume=True))
     assert results["valid"] == train(toy(run_dir="other"))["valid"]

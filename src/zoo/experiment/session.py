@@ -264,7 +264,7 @@ class Session:
         if whole:
             several = self.config.keep > 2  # whoever keeps several wants those of all epochs
             self._save(now=self._over() or several)
-        self.watch.after_epoch(epoch, values, self._over())
+        self.watch.epoch_ended(epoch, values, over=self._over())
 
     def _after_step(self, report: StepReport, state: LoopState) -> bool:
         if report.step % self.config.log_every == 0 or report.step == 1:
@@ -281,7 +281,7 @@ class Session:
         self.interruption.wait = not ended
         self.interruption.obey()
         if late and not ended:
-            raise Ended(f"stopped by the one who watches after step {report.step}: its time is up")
+            raise Ended(f"stopped after step {report.step}: the time of the one who watches is up")
         return self._limit_reached()
 
     def _check_finite(self, result: EpochResult) -> None:

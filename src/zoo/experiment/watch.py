@@ -15,7 +15,7 @@ def look_on(epoch: int, values: dict[str, float], over: bool) -> None:
 
 
 class Watch(NamedTuple):
-    """What is called after each epoch and may raise `Ended`, and when the training ends after a step at the latest.
+    """What is called after each epoch and may raise `Ended`, and when the training ends, after a step or an epoch.
 
     `after_epoch` is given the epoch, its figures as `metrics.jsonl` has them, and whether the training is over anyway.
     The deadline is a time of `time.monotonic`. Without `test` the test part is not scored.
@@ -29,3 +29,9 @@ class Watch(NamedTuple):
     def late(self) -> bool:
         """Whether the deadline has passed."""
         return time.monotonic() >= self.deadline
+
+    def epoch_ended(self, epoch: int, values: dict[str, float], *, over: bool) -> None:
+        """Tell of an epoch; raise `Ended` where the training has to end with it."""
+        self.after_epoch(epoch, values, over)
+        if self.late and not over:
+            raise Ended(f"stopped after epoch {epoch}: the time of the one who watches is up")
