@@ -236,15 +236,15 @@ def typed_toy(overrides: list[str]) -> bool:
     return bool(set(TOYS) & set(overrides))
 
 
-def run_page(page: Path) -> None:
-    """Run the shell and Python blocks of a page in order; what Python prints is the text block below.
+def run_page(page: Path, *, shell: bool = True) -> None:
+    """Run the Python blocks of a page, and the shell blocks, in order; what Python prints is the text block below.
 
     A block that begins with an import is a program of its own, others go on from the one above.
     """
     found = blocks(page)
     namespace: dict[str, object] = {}
     for block, below in zip(found, [*found[1:], None], strict=True):
-        if block.language == "sh":
+        if shell and block.language == "sh":
             for line, pipeline in commands(block):
                 run_line(line, pipeline)
         if block.language == "python":
@@ -263,6 +263,10 @@ def test_a_page_runs_as_written(name: str, here: Path) -> None:
 @pytest.mark.parametrize("name", ["relu", "models"])
 def test_the_code_of_a_page_gives_the_output_that_is_shown(name: str, here: Path) -> None:
     run_page(ROOT / "docs" / f"{name}.md")
+
+
+def test_the_code_on_tuning_gives_the_output_that_is_shown() -> None:
+    run_page(ROOT / "docs" / "tuning.md", shell=False)
 
 
 # ---- the text
