@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import pytest
 
+import zoo.cli.tune
 from zoo import cli
 from zoo.cli import explore as explore_verb
 from zoo.cli import runs
@@ -181,7 +182,8 @@ def understand(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
         train_verb.checked(rest, complete=not set(parted.flags) - {"-m", "--multirun"})
         return
     verb = words[3:] if words[:3] == ["python", "-m", "zoo"] else words[1:]
-    if verb[0] in LISTINGS:
+    verb = verb[: verb.index(">")] if ">" in verb else verb
+    if verb[0] in LISTINGS or "--show-space" in verb:
         assert cli.run(verb) == 0
         return
     monkeypatch.setattr(runs, "open_runs", lambda options: (_ for _ in ()).throw(Opened))
@@ -191,6 +193,9 @@ def understand(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(opening, lambda *names, **options: (_ for _ in ()).throw(Opened))
     monkeypatch.setattr("zoo.cli.explore.kind_of", kind_without_files(explore_verb.kind_of))
     monkeypatch.setattr("zoo.cli.explore._open", lambda *given: (_ for _ in ()).throw(Opened))
+    space_file = zoo.cli.tune._space_file
+    monkeypatch.setattr("zoo.cli.tune._space_file", lambda name, model: space_file(None, model))
+    monkeypatch.setattr("zoo.cli.tune._search", lambda *words: (_ for _ in ()).throw(Opened))
     monkeypatch.setattr("zoo.benchmark.measure", lambda config, **options: (_ for _ in ()).throw(Opened))
     with pytest.raises(Opened):
         cli.run(verb)
@@ -245,15 +250,15 @@ def typed_toy(overrides: list[str]) -> bool:
     return bool(set(TOYS) & set(overrides))
 
 
-def run_page(page: Path) -> None:
-    """Run the shell and Python blocks of a page in order; what Python prints is the text block below.
+def run_page(page: Path, *, shell: bool = True) -> None:
+    """Run the Python blocks of a page, and the shell blocks, in order; what Python prints is the text block below.
 
     A block that begins with an import is a program of its own, others go on from the one above.
     """
     found = blocks(page)
     namespace: dict[str, object] = {}
     for block, below in zip(found, [*found[1:], None], strict=True):
-        if block.language == "sh":
+        if shell and block.language == "sh":
             for line, pipeline in commands(block):
                 run_line(line, pipeline)
         if block.language == "python":
@@ -275,6 +280,10 @@ def test_a_page_runs_as_written(name: str, here: Path) -> None:
 @pytest.mark.parametrize("name", ["relu", "models"])
 def test_the_code_of_a_page_gives_the_output_that_is_shown(name: str, here: Path) -> None:
     run_page(ROOT / "docs" / f"{name}.md")
+
+
+def test_the_code_on_tuning_gives_the_output_that_is_shown() -> None:
+    run_page(ROOT / "docs" / "tuning.md", shell=False)
 
 
 # ---- the text

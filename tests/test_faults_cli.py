@@ -277,9 +277,9 @@ def test_every_failure_is_in_the_table_and_the_file_and_the_exit_code_is_the_fir
     assert inside("train", "-m", *TOY, "seed=1,2,3", "hydra.sweep.dir=my sweep") == 5
     out, err = capfd.readouterr()
     lines = out.splitlines()
-    assert lines[0].split() == ["job", "overrides", "result", "directory"]
-    assert re.fullmatch(r"1 +seed=1 +sequence_error_rate valid 0\.1000 +my sweep/seed=1", lines[1])
-    assert re.fullmatch(r"2 +seed=2 +failed with exit code 5: the loss is nan +my sweep/seed=2", lines[2])
+    assert lines[0].split() == ["rank", "job", "valid", "sequence_error_rate", "settings", "state", "directory"]
+    assert re.fullmatch(r"1 +1 +0\.1000 +seed=1 +finished +seed=1", lines[1])
+    assert re.fullmatch(r" +2 +seed=2 +failed with exit code 5: the loss is nan +seed=2", lines[3])
     assert lines[4] == "sweep  my sweep/sweep.csv"
     assert "error: 1 of 3 jobs failed" in err.splitlines()[-1]
     with (here / "my sweep" / "sweep.csv").open(newline="") as file:

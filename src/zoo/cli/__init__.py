@@ -96,6 +96,12 @@ def _benchmark(arguments: list[str]) -> int:
     return benchmark(arguments)
 
 
+def _tune(arguments: list[str]) -> int:
+    from zoo.cli.tune import tune
+
+    return tune(arguments)
+
+
 def _models(arguments: list[str]) -> int:
     if arguments == ["--pretrained"]:
         from zoo.cli.help import pretrained
@@ -132,6 +138,7 @@ VERBS: dict[str, tuple[str, Callable[[list[str]], int]]] = {
     "diagnose": ("say what is wrong with a run, by its curves, and what to try", _diagnose),
     "explore": ("reduce, cluster and draw what a run, a table or a dataset holds", _explore),
     "benchmark": ("measure how fast a model trains and decodes on this machine", _benchmark),
+    "tune": ("search for good settings, trial by trial", _tune),
     "models": ("list the models", _models),
     "datasets": ("list the datasets", _datasets),
 }

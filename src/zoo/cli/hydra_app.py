@@ -21,10 +21,11 @@ from omegaconf.errors import OmegaConfBaseException
 from zoo.cli.exits import report
 from zoo.cli.overrides import SECRET
 from zoo.cli.streams import complain
-from zoo.cli.sweep import Row, Sweep, failed_row, row_of, with_directory
+from zoo.cli.sweep import Sweep, failed_row, row_of, with_directory
 from zoo.config import GROUPS, TrainConfig, check
 from zoo.errors import ConfigError
 from zoo.experiment.signals import obey
+from zoo.tune.rows import Row
 
 ENVIRONMENT = re.compile(r"oc\.env:\s*['\"]?(\w+)")
 
@@ -113,13 +114,13 @@ class Jobs:
 
     def _row(self, sweep: Sweep, composed: Any, words: list[str]) -> Row:
         """Train a job of a sweep; return what came of it."""
-        title, config = " ".join(words), None
+        number, title, config = len(sweep.rows) + 1, " ".join(words), None
         try:
             config = to_config(composed)
-            return row_of(title, config, sweep.settle(config, words) or self.train(config))
+            return row_of(number, title, config, sweep.settle(config, words) or self.train(config))
         except Exception as error:
             obey()  # what a signal raised may come as another error
-            return failed_row(title, config, report(error), error)
+            return failed_row(number, title, config, report(error), error)
 
     def finish(self) -> int:
         """Raise what a single run raised, or print a multirun's table; return the exit code."""

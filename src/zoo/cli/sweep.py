@@ -1,7 +1,5 @@
 """A sweep: a directory of jobs that goes on where it stopped, and a table of what came of each."""
 
-import csv
-import io
 import json
 import os
 import re
@@ -11,32 +9,20 @@ from contextlib import ExitStack
 from copy import deepcopy
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from zoo.cli.streams import complain, say
-from zoo.cli.tables import columns
-from zoo.config import TrainConfig, load_config, monitor_of, to_dict
+from zoo.cli.tables import leaderboard
+from zoo.config import TrainConfig, load_config, to_dict
 from zoo.errors import BusyError, ConfigError
 from zoo.experiment.directory import make_absolute
 from zoo.storage import alone, write_durably
+from zoo.tune.rows import Row, error_line, figures_of, ranked, write_csv
 
 SWEEPS = Path("runs", "multirun")
 DIRECTORY = "hydra.sweep.dir"
 RECORD, TABLE = "sweep.json", "sweep.csv"
-LONGEST_NAME, LONGEST_ERROR = 80, 100
-
-
-class Row(NamedTuple):
-    """What came of one job: a metric of the validation part, or an exit code and an error."""
-
-    overrides: str
-    status: str  # finished, finished before, failed
-    exit_code: int
-    metric: str
-    valid: float | None
-    test: float | None
-    run_dir: str
-    error: str
+LONGEST_NAME = 80
 
 
 def is_multirun(arguments: Collection[str]) -> bool:
@@ -97,10 +83,8 @@ class Sweep:
     def add(self, row: Row) -> None:
         """Enter what came of a job into the table."""
         self.rows.append(row)
-        file = io.StringIO()
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerows([("job", *Row._fields), *((number, *row) for number, row in enumerate(self.rows, 1))])
-        write_durably(self.path / TABLE, file.getvalue().encode("utf-8", "backslashreplace"))
+        order = {row.number: row.rank for row in ranked(self.rows)}
+        write_csv(self.path / TABLE, [row._replace(rank=order[row.number]) for row in self.rows])
 
     def release(self) -> None:
         """Let another process work on the sweep."""
@@ -110,7 +94,7 @@ class Sweep:
         """Print the table; return the exit code of the first job that failed, 0 where none did."""
         self._record(finished=True)
         self.release()
-        say(table(self.rows))
+        say(leaderboard(ranked(self.rows), "job"))
         say(f"sweep  {self.path / TABLE}")
         failed = [row for row in self.rows if row.exit_code]
         if not failed:
@@ -145,31 +129,14 @@ def comparable(config: TrainConfig) -> dict[str, Any]:
     return {**to_dict(config), "run_dir": None, "resume": None}
 
 
-def row_of(title: str, config: TrainConfig, results: Any) -> Row:
+def row_of(number: int, title: str, config: TrainConfig, results: Any) -> Row:
     """Return the row of a job that finished."""
     found = results if isinstance(results, dict) else {}
-    metric = monitor_of(config)
-    valid, test = (found.get(part, {}).get(metric) for part in ("valid", "test"))
     status = "finished before" if found.get("already_finished") else "finished"
-    return Row(title, status, 0, metric, valid, test, found.get("run_dir", ""), "")
+    return Row(number, title, status, **figures_of(config, found))
 
 
-def failed_row(title: str, config: TrainConfig | None, code: int, error: Exception) -> Row:
+def failed_row(number: int, title: str, config: TrainConfig | None, code: int, error: Exception) -> Row:
     """Return the row of a job that failed."""
     where = str(config.run_dir or "") if config else ""
-    return Row(title, "failed", code, "", None, None, where, " ".join(str(error).split()) or type(error).__name__)
-
-
-def table(rows: Sequence[Row]) -> str:
-    """Write the rows in columns: job, overrides, result, directory."""
-    cells = [["job", "overrides", "result", "directory"]]
-    cells += [[str(number), row.overrides, _result(row), row.run_dir] for number, row in enumerate(rows, 1)]
-    return "\n".join(columns(cells))
-
-
-def _result(row: Row) -> str:
-    if row.exit_code:
-        cut = row.error if len(row.error) <= LONGEST_ERROR else f"{row.error[:LONGEST_ERROR]}..."
-        return f"failed with exit code {row.exit_code}: {cut}"
-    figures = [f"{part} {value:.4f}" for part, value in (("valid", row.valid), ("test", row.test)) if value is not None]
-    return f"{row.metric} {', '.join(figures)}" if figures else row.status
+    return Row(number, title, "failed", exit_code=code, run_dir=where, error=error_line(error))

@@ -2,10 +2,14 @@
 
 import unicodedata
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
+
+from zoo.tune.rows import Row
 
 WIDEST = 60
 """Columns of a terminal that a text may take in a table; `--json` has it whole."""
+LONGEST_ERROR = 100
 
 
 def table(metrics: dict[str, Any]) -> str:
@@ -69,3 +73,38 @@ def shortened(text: str) -> str:
     """Return a text in one line of at most `WIDEST` letters."""
     line = " ".join(text.split())
     return line if len(line) <= WIDEST else f"{line[: WIDEST - 1]}…"
+
+
+def leaderboard(rows: Sequence[Row], name: str) -> str:
+    """Write what came of several runs, a line each; `name` is what one of them is called."""
+    metrics = {row.metric for row in rows if row.metric}
+    one = metrics.pop() if len(metrics) == 1 else ""
+    table = [
+        {
+            "rank": str(row.rank or ""),
+            name: str(row.number),
+            f"valid {one}".rstrip(): _figure(row.valid, row.metric, one),
+            f"test {one}".rstrip(): _figure(row.test, row.metric, one),
+            "settings": row.overrides,
+            "epochs": "" if row.epochs is None else str(row.epochs),
+            "seconds": "" if row.seconds is None else f"{row.seconds:.1f}",
+            "state": _state(row),
+            "directory": Path(row.run_dir).name,
+        }
+        for row in rows
+    ]
+    used = [key for key in table[0] if any(line[key] for line in table)] if table else []
+    return "\n".join(columns([used, *([line[key] for key in used] for line in table)]))
+
+
+def _figure(value: float | None, metric: str, shared: str) -> str:
+    if value is None:
+        return ""
+    return f"{value:.4f}" if shared else f"{metric} {value:.4f}"
+
+
+def _state(row: Row) -> str:
+    if not row.exit_code:
+        return row.status
+    cut = row.error if len(row.error) <= LONGEST_ERROR else f"{row.error[:LONGEST_ERROR]}..."
+    return f"failed with exit code {row.exit_code}: {cut}"

@@ -81,6 +81,7 @@ def check(config: TrainConfig) -> None:
     _check_optimizer(config.optimizer)
     _check_task(config)
     _check_rdrop(config)
+    _check_swap(config)
     _check_schedule(config)
     _check_search(config)
     _check_monitor(config)
@@ -282,6 +283,15 @@ def _check_rdrop(config: TrainConfig) -> None:
     random = model.dropout or getattr(model, "word_dropout", 0.0) or getattr(model, "teacher_forcing", 1.0) < 1
     if config.rdrop and not random:
         raise ConfigError("`rdrop` has no effect without dropout; set `model.dropout` above 0, or leave it out")
+
+
+def _check_swap(config: TrainConfig) -> None:
+    """Refuse swapped tokens where a model does not see their order."""
+    model = config.model
+    blind = getattr(model, "encoder", None) == Encoder.bag or getattr(model, "ngrams", 2) == 1
+    if getattr(config.dataset, "swap", 0.0) and blind:
+        fits = "set `model.encoder`" if isinstance(model, ClassifierConfig) else "set `model.ngrams` to 2 or more"
+        raise ConfigError(f"`dataset.swap` has no effect on a model that does not see the order of tokens; {fits}")
 
 
 def _check_schedule(config: TrainConfig) -> None:

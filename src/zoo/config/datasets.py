@@ -16,6 +16,11 @@ Task = StrEnum("Task", ["pairs", "labelled"])
 Bleu = StrEnum("Bleu", {"auto": "auto", "never": "never", "none": "none", "13a": "13a", "intl": "intl", "char": "char"})
 
 
+def swap() -> Any:
+    return option(0.0, "share of training tokens that change places with the next one, anew each epoch", at_least=0,
+                  below=1)  # fmt: skip
+
+
 def tgt_direction() -> Any:
     return option(TgtDirection.left_to_right, "from which end a model writes; texts are the same either way")
 
@@ -41,6 +46,7 @@ class MovieReviewsConfig:
     min_count: int = option(2, "rarer tokens are unknown", at_least=1)
     subword_sampling: float = option(0.0, "sampling strength of bpe (dropout) or unigram (alpha) in training; 0: off",
                                      at_least=0, at_most=1)  # fmt: skip
+    swap: float = swap()
     limit: int = option(0, "use only this many training rows; 0: all", at_least=0)
 
 
@@ -123,6 +129,7 @@ class LabelledConfig:
     min_count: int = option(1, "rarer tokens are unknown", at_least=1)
     subword_sampling: float = option(0.0, "sampling strength of bpe (dropout) or unigram (alpha) in training; 0: off",
                                      at_least=0, at_most=1)  # fmt: skip
+    swap: float = swap()
     leakage: Leakage = leakage()
     limit: int = option(0, "use only this many training rows; 0: all", at_least=0)
 

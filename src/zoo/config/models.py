@@ -13,6 +13,7 @@ Pooling = StrEnum("Pooling", ["last", "mean", "max", "mean_max"])
 Activation = StrEnum("Activation", ["relu", "tanh", "sigmoid", "gelu"])
 FeedForward = StrEnum("FeedForward", ["relu", "gelu", "swiglu"])
 Norm = StrEnum("Norm", ["pre", "post"])
+HiddenNorm = StrEnum("HiddenNorm", ["none", "batch", "layer"])
 Positions = StrEnum("Positions", ["sinusoidal", "learned", "rotary"])
 Init = StrEnum("Init", ["xavier", "he", "normal", "zeros"])
 
@@ -83,6 +84,7 @@ class ClassifierConfig:
     pooling: Pooling = option(Pooling.last, "which of a recurrent encoder's states count")
     dropout: float = dropout(0.5)
     word_dropout: float = option(0.0, "share of training tokens replaced by the unknown token", at_least=0, below=1)
+    norm: HiddenNorm = option(HiddenNorm.none, "normalization of the hidden layer, before its activation")
     init: Init = init(Init.xavier)
     max_length: int = max_length(512)
 

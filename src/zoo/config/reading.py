@@ -83,7 +83,7 @@ def load_config(path: Path) -> TrainConfig:
     try:
         if path.stat().st_size > LARGEST_FILE:
             raise ConfigError(f"{path}: is larger than {LARGEST_FILE:,} bytes, so it is no config of the zoo")
-        data = _read_yaml(path.read_text(encoding="utf-8"))
+        data = read_yaml(path.read_text(encoding="utf-8"))
     except ConfigError:
         raise
     except Exception as error:  # PyYAML lets many classes through: ValueError for a date, IndexError for a number
@@ -92,7 +92,7 @@ def load_config(path: Path) -> TrainConfig:
     return from_dict(data, where=str(path))
 
 
-def _read_yaml(text: str) -> Any:
+def read_yaml(text: str) -> Any:
     """Parse YAML without aliases, with which a few lines say a great many, and without deep nesting, which is slow."""
     depth = 0
     for token in yaml.scan(text):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from zoo.config import Task, TgtDirection, ToyConfig, TrainConfig, task_of
+from zoo.data.augment import swap_neighbors
 from zoo.data.corpus import Array, GrowingSequences, PairCorpus, Resample, Sequences, TextCorpus, renumber
 from zoo.data.splits import FileRows, Rows
 from zoo.data.tokenize import SUBWORD, Codec, Numbering, build_tokenizer, chunks
@@ -77,7 +78,8 @@ def learn_texts(config: TrainConfig, rows: Rows | FileRows,
     labels, ids = _labels(seen, config.dataset.name), np.frombuffer(numbers, np.int64)
     place = {label: number for number, label in enumerate(labels)}
     renumber(ids, np.array([place[name] for name in seen]))
-    train = TextCorpus(text=text, labels=ids, resample=_resample(config, [side], [codec]))
+    resample = _swapped(config.dataset, text, _resample(config, [side], [codec]))
+    train = TextCorpus(text=text, labels=ids, resample=resample)
     return train, {"text": codec}, labels
 
 
@@ -178,3 +180,12 @@ def _resample(config: TrainConfig, sides: list[Side], codecs: list[Codec]) -> Re
         )
 
     return resample
+
+
+def _swapped(dataset: Any, text: Sequences, resample: Resample | None) -> Resample | None:
+    """Return what also lets neighbors change places, where the dataset asks for it."""
+    share = getattr(dataset, "swap", 0.0)
+    if not share:
+        return resample
+    draw = resample or (lambda seed, epoch: (text,))
+    return lambda seed, epoch: (swap_neighbors(draw(seed, epoch)[0], share, seed=seed, epoch=epoch),)

@@ -8,10 +8,11 @@ if TYPE_CHECKING:
     from zoo.experiment.begin import train
     from zoo.experiment.committee import Committee, load
     from zoo.experiment.run import Label, Output, Run, open_run
+    from zoo.experiment.watch import Ended, Watch
 
-__all__ = ["Committee", "Label", "Output", "Run", "load", "open_run", "train"]
+__all__ = ["Committee", "Ended", "Label", "Output", "Run", "Watch", "load", "open_run", "train"]
 
-_HOMES = {"train": "begin", "Committee": "committee", "load": "committee"}
+_HOMES = {"train": "begin", "Committee": "committee", "load": "committee", "Ended": "watch", "Watch": "watch"}
 
 
 def __getattr__(name: str) -> Any:

@@ -7,13 +7,15 @@ from typing import Any
 from zoo.config import TrainConfig, check
 from zoo.experiment.directory import RunDirectory, choose_directory, locked
 from zoo.experiment.signals import Interruption
+from zoo.experiment.watch import Watch
 
 
-def train(config: TrainConfig, *, swept: Collection[str] = ()) -> dict[str, Any]:
+def train(config: TrainConfig, *, swept: Collection[str] = (), watch: Watch | None = None) -> dict[str, Any]:
     """Train, evaluate the best epoch, and return what `results.json` holds, with `run_dir`.
 
     `swept` names options, such as `optimizer.lr`, that tell the run from those of the same sweep: TensorBoard's table
-    shows them first. A finished run that is resumed without more to do returns its results and changes nothing.
+    shows them first. A finished run that is resumed without more to do returns its results and changes nothing. `watch`
+    may end it before its time, with `Ended`.
     """
     check(config)
     run = choose_directory(config)
@@ -23,7 +25,7 @@ def train(config: TrainConfig, *, swept: Collection[str] = ()) -> dict[str, Any]
             # The parts of torch catch what a signal raises while they are imported, so it waits until they are there.
             with Interruption(wait=True).watching():
                 from zoo.experiment.session import train_in
-            return {**train_in(run, config, swept), "run_dir": str(run.path)}
+            return {**train_in(run, config, swept=swept, watch=watch), "run_dir": str(run.path)}
 
 
 @contextmanager

@@ -63,9 +63,11 @@ def scored_size(corpus: Corpus) -> int:
     return len(corpus) if isinstance(corpus, TextCorpus) else len(corpus.sources)
 
 
-def measure_parts(model: nn.Module, data: Data, setting: Setting, *, limit: int) -> dict[str, dict[str, Any]]:
-    """Return the metrics of valid and, where there is one, of test."""
-    parts = {"valid": data.valid, "test": data.test}
+def measure_parts(
+    model: nn.Module, data: Data, setting: Setting, *, limit: int, test: bool = True
+) -> dict[str, dict[str, Any]]:
+    """Return the metrics of valid and, where there is one and it is asked for, of test."""
+    parts = {"valid": data.valid, "test": data.test if test else None}
     return {
         split: evaluate(model, corpus, data.codecs, setting, limit=limit)
         for split, corpus in parts.items()
@@ -74,7 +76,7 @@ def measure_parts(model: nn.Module, data: Data, setting: Setting, *, limit: int)
 
 
 def results_of(model: nn.Module, data: Data, setting: Setting, config: TrainConfig, *, state: LoopState,
-               best_epoch: int) -> dict[str, Any]:  # fmt: skip
+               best_epoch: int, test: bool = True) -> dict[str, Any]:  # fmt: skip
     """Return what `results.json` holds of a run whose best epoch's weights are in the model."""
     return {
         "best_epoch": best_epoch,
@@ -88,7 +90,7 @@ def results_of(model: nn.Module, data: Data, setting: Setting, config: TrainConf
         "skipped_steps": state.skipped,
         "notes": data.notes,
         **counts_of(data),
-        **measure_parts(model, data, setting, limit=config.test_limit),
+        **measure_parts(model, data, setting, limit=config.test_limit, test=test),
     }
 
 

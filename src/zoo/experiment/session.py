@@ -28,6 +28,7 @@ from zoo.experiment.profiling import AfterStep, profiled
 from zoo.experiment.run import setting_of
 from zoo.experiment.saving import Saver
 from zoo.experiment.signals import Interruption
+from zoo.experiment.watch import Ended, Watch
 from zoo.experiment.words import diverged, ended_early, last_words, less_memory, limit
 from zoo.models import count_parameters
 from zoo.record import Recorder, flat_options, warn
@@ -37,20 +38,22 @@ EXPLODED = 1000.0
 """Loss per target, in nats, that no model has which learns: even chance among a million classes costs 14."""
 
 
-def train_in(run: RunDirectory, config: TrainConfig, swept: Collection[str] = ()) -> dict[str, Any]:
+def train_in(run: RunDirectory, config: TrainConfig, *, swept: Collection[str] = (),
+             watch: Watch | None = None) -> dict[str, Any]:  # fmt: skip
     """Train in a directory that is locked; return what `results.json` holds.
 
-    `swept` names the options that tell the run from those beside it.
+    `swept` names the options that tell the run from those beside it; `watch` may end it before its time.
     """
     keep_memory()
-    return Session(config, run, choose_device(config.device), swept).run()
+    return Session(config, run, choose_device(config.device), swept=swept, watch=watch).run()
 
 
 class Session:
     """One training: what it builds from a config, what it keeps, and when it ends."""
 
-    def __init__(self, config: TrainConfig, run: RunDirectory, device: torch.device,
-                 swept: Collection[str] = ()) -> None:  # fmt: skip
+    def __init__(self, config: TrainConfig, run: RunDirectory, device: torch.device, *,
+                 swept: Collection[str] = (), watch: Watch | None = None) -> None:  # fmt: skip
+        self.watch = watch or Watch()
         self.config, self.run_dir, self.device = config, run, device
         self.precision = choose_precision(config.precision, device)
         self.monitor, self.direction = monitored(config)
@@ -102,6 +105,9 @@ class Session:
         self.gallery = Gallery(self.config, self.data, self.setting, self.recorder)
         try:
             return self._run(resume=resume)
+        except Ended as why:
+            self.recorder.note(str(why))
+            raise
         except ZooError as error:  # the command line prints it
             self.recorder.log(f"error: {error}")
             raise
@@ -254,6 +260,7 @@ class Session:
         if whole:
             several = self.config.keep > 2  # whoever keeps several wants those of all epochs
             self._save(now=self._over() or several)
+        self.watch.epoch_ended(epoch, values, over=self._over())
 
     def _after_step(self, report: StepReport, state: LoopState) -> bool:
         if report.step % self.config.log_every == 0 or report.step == 1:
@@ -264,10 +271,13 @@ class Session:
         save_every = self.config.save_every
         ended = self._limit_reached() or self._whole()
         due = bool(save_every and report.step % save_every == 0)
-        if ended or due or self.interruption.noted:
-            self._save(now=due or bool(self.interruption.noted) or self._limit_reached())
+        late = self.watch.late
+        if ended or due or late or self.interruption.noted:
+            self._save(now=due or late or bool(self.interruption.noted) or self._limit_reached())
         self.interruption.wait = not ended
         self.interruption.obey()
+        if late and not ended:
+            raise Ended(f"stopped after step {report.step}: the time of the one who watches is up")
         return self._limit_reached()
 
     def _check_finite(self, result: EpochResult) -> None:
@@ -368,7 +378,7 @@ class Session:
         best = load_checkpoint(self.run_dir.best)
         load_weights(model, best.part("model"), source=str(self.run_dir.best))
         results = results_of(model, self.data, self.setting, self.config, state=state,
-                             best_epoch=best.state["epoch"])  # fmt: skip
+                             best_epoch=best.state["epoch"], test=self.watch.test)  # fmt: skip
         self.gallery.show_end(model, state.step)
         metrics = final_metrics(results, self.monitor)
         self.recorder.hparams(flat_options(self.config), metrics, known=metric_names(), swept=self.swept)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from zoo.nn.dropout import Dropout, TokenDropout
 from zoo.nn.init import initialize
+from zoo.nn.norm import build_norm
 from zoo.nn.text import build_text_encoder
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
@@ -45,6 +46,7 @@ class Classifier(nn.Module):
         pooling: str = "last",
         dropout: float = 0.5,
         word_dropout: float = 0.0,
+        norm: str = "none",
         init: str = "xavier",
     ) -> None:
         super().__init__()
@@ -63,6 +65,7 @@ class Classifier(nn.Module):
             activation=build_activation(activation),
         )
         self.hidden = nn.Linear(self.encoder.size, hidden_size)
+        self.norm = build_norm(norm, hidden_size)
         self.activation = build_activation(activation)
         self.output = nn.Linear(hidden_size, num_classes)
         self.dropout = Dropout(dropout)
@@ -71,6 +74,6 @@ class Classifier(nn.Module):
     def forward(self, text: Tensor, lengths: Tensor) -> Tensor:
         """Return logits (batch, num_classes) of text (batch, time); lengths (batch) lie on the CPU."""
         vector = self.dropout(self.encoder(self.word_dropout(text), lengths))
-        hidden = self.dropout(self.activation(self.hidden(vector)))
+        hidden = self.dropout(self.activation(self.norm(self.hidden(vector))))
         logits: Tensor = self.output(hidden)
         return logits

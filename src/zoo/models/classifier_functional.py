@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from zoo.nn.dropout import Dropout, TokenDropout
 from zoo.nn.init import initialize
+from zoo.nn.norm import build_norm
 from zoo.nn.text import build_text_encoder
 
 FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -48,6 +49,7 @@ class ClassifierFunctional(nn.Module):
         pooling: str = "last",
         dropout: float = 0.5,
         word_dropout: float = 0.0,
+        norm: str = "none",
         init: str = "xavier",
     ) -> None:
         super().__init__()
@@ -66,6 +68,7 @@ class ClassifierFunctional(nn.Module):
             activation=find_function(activation),
         )
         self.hidden = nn.Linear(self.encoder.size, hidden_size)
+        self.norm = build_norm(norm, hidden_size)
         self.activation = find_function(activation)
         self.output = nn.Linear(hidden_size, num_classes)
         self.dropout = Dropout(dropout)
@@ -74,6 +77,6 @@ class ClassifierFunctional(nn.Module):
     def forward(self, text: Tensor, lengths: Tensor) -> Tensor:
         """Return logits (batch, num_classes) of text (batch, time); lengths (batch) lie on the CPU."""
         vector = self.dropout(self.encoder(self.word_dropout(text), lengths))
-        hidden = self.dropout(self.activation(self.hidden(vector)))
+        hidden = self.dropout(self.activation(self.norm(self.hidden(vector))))
         logits: Tensor = self.output(hidden)
         return logits

@@ -5,6 +5,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from zoo.nn.norm import BatchNorm
+
 SCHEMES = ("xavier", "he", "normal", "zeros")
 
 
@@ -29,7 +31,7 @@ def initialize(model: nn.Module, scheme: str) -> None:
     seen: set[int] = set()
     modules = sorted(model.modules(), key=lambda module: not isinstance(module, nn.Embedding))  # a tied matrix is one
     for module in modules:
-        if isinstance(module, nn.LayerNorm):
+        if isinstance(module, nn.LayerNorm | BatchNorm):
             continue
         for name, weight in module.named_parameters(recurse=False):
             if id(weight) not in seen:

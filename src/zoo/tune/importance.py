@@ -1,0 +1,70 @@
+"""How much each setting mattered in a search, and how the search went, as numbers and as pictures."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from optuna import Study
+from optuna.importance import FanovaImportanceEvaluator, get_param_importances
+from optuna.trial import TrialState
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FEWEST = 4
+"""Finished trials below which nothing is said of importance."""
+COLORS = ("#3f90da", "#ffa90e", "#94a4a2")
+
+
+def importance_of(study: Study, *, seed: int = 0) -> dict[str, float]:
+    """Return the share of the variance of the values that each setting explains alone (Hutter et al., 2014, fANOVA).
+
+    Of finished trials, and of the settings that all of these had; empty where there are too few, or all are alike.
+    """
+    finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    if len(finished) < FEWEST or len({trial.value for trial in finished}) == 1:
+        return {}
+    found = get_param_importances(study, evaluator=FanovaImportanceEvaluator(seed=seed))
+    return {key: float(value) for key, value in found.items()}
+
+
+def importance_figure(importance: Mapping[str, float], metric: str) -> "Figure":
+    """Draw a bar for each setting, the most important one at the top."""
+    from matplotlib.figure import Figure
+
+    keys = list(importance)[::-1]
+    figure = Figure(figsize=(6, 1.2 + 0.35 * len(keys)), layout="constrained")
+    axes = figure.add_subplot()
+    bars = axes.barh(keys, [importance[key] for key in keys], color=COLORS[0])
+    axes.bar_label(bars, fmt="%.2f", padding=3)
+    axes.set_xlim(0, 1.1 * max(importance.values()))
+    axes.set_xlabel(f"share of the variance of {metric} explained")
+    return figure
+
+
+def history_figure(study: Study, metric: str) -> "Figure":
+    """Draw the value of each finished trial, the best so far, and where trials were pruned."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    trials = study.get_trials(deepcopy=False)
+    done = [(trial.number + 1, trial.value) for trial in trials if trial.state == TrialState.COMPLETE]
+    numbers, values = (np.array(part, dtype=float) for part in zip(*done, strict=True))
+    figure = Figure(figsize=(6, 3.5), layout="constrained")
+    axes: Any = figure.add_subplot()
+    best = np.minimum if study.direction.name == "MINIMIZE" else np.maximum
+    axes.step(numbers, best.accumulate(values), where="post", color=COLORS[1], label="best so far")
+    axes.scatter(numbers, values, color=COLORS[0], label="finished", zorder=3)
+    pruned = [(trial.number + 1, last_value(trial)) for trial in trials if trial.state == TrialState.PRUNED]
+    if pruned:
+        axes.scatter(*zip(*pruned, strict=True), marker="x", color=COLORS[2], label="pruned, at its last epoch")
+    axes.set_xlabel("trial")
+    axes.set_ylabel(f"valid {metric}")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend()
+    return figure
+
+
+def last_value(trial: Any) -> float:
+    """Return a trial's value after its last epoch."""
+    return float(trial.intermediate_values[max(trial.intermediate_values)])
