@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo.config import TrainConfig, metrics_of
+from zoo.config import Task, TrainConfig, metrics_of, task_of_model
 from zoo.data import Coding, TextSizes
 from zoo.experiment.directory import RunDirectory
 from zoo.metrics import BETTER, Array
@@ -90,7 +90,7 @@ class Curves:
     @property
     def is_classifier(self) -> bool:
         """Whether the task is to find labels."""
-        return self.metric == "accuracy"
+        return task_of_model(self.config.model) == Task.labelled
 
     @property
     def majority(self) -> float:
