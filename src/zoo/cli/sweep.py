@@ -30,7 +30,7 @@ class Row(NamedTuple):
     """What came of one job: a metric of the validation part, or an exit code and an error."""
 
     overrides: str
-    status: str  # finished, finished before, failed
+    status: str  # finished, finished before, failed, or what a range test suggests
     exit_code: int
     metric: str
     valid: float | None
@@ -151,6 +151,7 @@ def row_of(title: str, config: TrainConfig, results: Any) -> Row:
     metric = monitor_of(config)
     valid, test = (found.get(part, {}).get(metric) for part in ("valid", "test"))
     status = "finished before" if found.get("already_finished") else "finished"
+    status = found.get("override", status)
     return Row(title, status, 0, metric, valid, test, found.get("run_dir", ""), "")
 
 

@@ -160,6 +160,8 @@ def _train_one(config: TrainConfig) -> dict[str, Any]:
 def summary(results: dict[str, Any]) -> str:
     """Say in a few lines what a training came to, where it lies and how to look at it."""
     path = Path(results["run_dir"])
+    if "override" in results:
+        return _found_rate(results, path)
     done = "had already finished" if results.get("already_finished") else f"best epoch {results['best_epoch']}"
     lines = [f"{split:5}  {figures(results[split])}" for split in ("valid", "test") if split in results]
     wrong = concerns(path)
@@ -167,6 +169,13 @@ def summary(results: dict[str, Any]) -> str:
     logs = "runs" if path.parts[:1] == ("runs",) else shlex.quote(str(path))
     ran, look = f"run    {path} ({done})", f"look   tensorboard --logdir {logs} --host localhost"
     return "\n".join([*lines, ran, *check, look])
+
+
+def _found_rate(found: dict[str, Any], path: Path) -> str:
+    """Say what a range test has found: the rates, and the override to type."""
+    rates = f"loss lowest at {found['lowest']:g}, falls most at {found['steepest']:g}; {found['ended']}"
+    lines = [f"rates  {rates}", f"drawn  {path / 'lr_find.png'}"]
+    return "\n".join([*lines, f"try    {found['override']}  (a tenth of the lowest loss's)"])
 
 
 def figures(metrics: dict[str, Any]) -> str:

@@ -72,6 +72,17 @@ class Recorder:
             pixels = figure_pixels(attention_figure(weights, src_tokens, tgt_tokens))
             self._board(lambda writer: writer.add_image(f"attention/{tag}", pixels, step, dataformats="HWC"))
 
+    def figure(self, step: int, tag: str, figure: Any) -> None:
+        """Show a figure of matplotlib as an image."""
+        if self._writer is not None:
+            pixels = figure_pixels(figure)
+            self._board(lambda writer: writer.add_image(tag, pixels, step, dataformats="HWC"))
+
+    def range_step(self, step: int, **values: float) -> None:
+        """Draw points of the curves `lr_find/<name>`."""
+        for name, value in values.items():
+            self._scalar(f"lr_find/{name}", value, step)
+
     def config(self, text: str) -> None:
         """Show the resolved config, as a block that Markdown leaves alone."""
         block = "".join(f"    {line}\n" for line in text.split("\n"))
