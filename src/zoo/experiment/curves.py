@@ -55,6 +55,14 @@ class Curves:
         return metrics_of(self.config)[-1]
 
     @property
+    def best(self) -> int | None:
+        """The place of the epoch with the best main metric; None where none has one."""
+        found = self.of(f"valid_{self.metric}")
+        if not len(found) or np.isnan(found).all():
+            return None
+        return int(np.nanargmin(found) if BETTER[self.metric] == "min" else np.nanargmax(found))
+
+    @property
     def errors(self) -> Array:
         """The main metric as a share of errors (epochs): 1 minus an accuracy, and minus a hundredth of BLEU."""
         found = self.of(f"valid_{self.metric}") / (100 if self.metric in ("bleu", "chrf") else 1)
