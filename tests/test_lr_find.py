@@ -44,10 +44,10 @@ def valley(bottom: float) -> Any:
 
 
 @pytest.mark.parametrize("bottom", [1e-3, 0.05, 1.0])
-def test_a_third_of_the_lowest_loss_s_rate_is_suggested(bottom: float) -> None:
+def test_a_quarter_of_the_lowest_loss_s_rate_is_suggested(bottom: float) -> None:
     found = suggest(RATES, valley(bottom))
     assert found.lowest == pytest.approx(bottom, rel=0.7)
-    assert found.suggested == pytest.approx(found.lowest / 3)
+    assert found.suggested == pytest.approx(found.lowest / 4)
     assert found.steepest == pytest.approx(bottom / 100, rel=0.2)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from zoo.cli import overrides as checking
-from zoo.cli.compose import FREE_GROUPS
+from zoo.cli.compose import FREE_GROUPS, names, read
 from zoo.cli.diagnose import concerns
 from zoo.cli.overrides import Override
 from zoo.cli.streams import say
@@ -42,6 +42,7 @@ def train(arguments: list[str]) -> int:
         return _hydra(arguments)  # half a word, as it is
     if UNCHECKED & names:
         return _hydra(words.flags + words.overrides)
+    words = _with_sweep(words)
     multirun = is_multirun(words.flags)
     parsed = [checking.parse(word, multirun=multirun) for word in words.overrides]
     _check_sweep(parsed)
@@ -74,6 +75,17 @@ def part(arguments: list[str]) -> Words:
         else:
             words.append(word)
     return Words(flags, words)
+
+
+def _with_sweep(words: Words) -> Words:
+    """Add what an experiment sweeps over; what is typed wins."""
+    typed = {word.partition("=")[0]: word.partition("=")[2] for word in words.overrides}
+    name = typed.get("experiment", "")
+    if "resume" in typed or name not in names("experiment"):
+        return words
+    added = [f"{key}={values}" for key, values in read("experiment", name).sweep.items() if key not in typed]
+    flags = words.flags if is_multirun(words.flags) or not added else [*words.flags, "--multirun"]
+    return Words(flags, [*words.overrides, *added])
 
 
 def _value_of(flag: str, rest: list[str]) -> list[str]:
@@ -175,7 +187,7 @@ def _found_rate(found: dict[str, Any], path: Path) -> str:
     """Say what a range test has found: the rates, and the override to type."""
     rates = f"loss lowest at {found['lowest']:g}, falls most at {found['steepest']:g}; {found['ended']}"
     lines = [f"rates  {rates}", f"drawn  {path / 'lr_find.png'}"]
-    return "\n".join([*lines, f"try    {found['override']}  (a third of the lowest loss's)"])
+    return "\n".join([*lines, f"try    {found['override']}  (a quarter of the lowest loss's)"])
 
 
 def figures(metrics: dict[str, Any]) -> str:

@@ -31,7 +31,7 @@ WIDTH = 0.2
 """Standard deviation of the smoothing, in powers of ten."""
 FLAT = 0.01
 """Share of the first loss within which two smoothed losses are taken for equal."""
-SHARE = 1 / 3
+SHARE = 1 / 4
 """The suggestion as a share of the largest rate that still lowers the loss (Smith, 2017, section 3.3: 1/3 or 1/4)."""
 
 
