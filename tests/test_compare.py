@@ -207,7 +207,7 @@ def test_wrong_ways_to_draw_are_named(two: dict[str, dict[str, Any]]) -> None:
     Path("file").touch()
     with pytest.raises(StorageError, match="file: is no directory"):
         run(["compare", "a", "b", "--out", "file"])
-    with pytest.raises(StorageError):
+    with pytest.raises(StorageError, match=r"file/in/it: cannot be made \(Not a directory\); name another with --out"):
         run(["compare", "a", "b", "--out", "file/in/it"])
     with pytest.raises(CheckpointError, match="c: no such run"):
         run(["compare", "a", "c", "--out", "o"])

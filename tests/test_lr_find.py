@@ -120,6 +120,12 @@ def test_a_step_that_is_not_finite_ends_the_test(here: Path, toy: Toy, monkeypat
     assert not Path("b").exists()
 
 
+def test_a_test_that_ends_before_the_loss_rises_suggests_nothing(here: Path, toy: Toy) -> None:
+    with pytest.raises(ConfigError, match=r"max_seconds=1e-06 ended|max_seconds=1e-06 was reached after 1 steps"):
+        train(toy(lr_find=True, max_seconds=1e-6))
+    assert not Path("runs").exists()
+
+
 def test_what_does_not_go_together_is_refused(here: Path, toy: Toy) -> None:
     with pytest.raises(ConfigError, match="`lr_find` tries rates on fresh weights and keeps none; leave out `resume`"):
         check(TrainConfig(lr_find=True, resume=True, run_dir="a"))

@@ -9,7 +9,7 @@ from typing import Any
 
 from zoo.bootstrap import Difference, differences
 from zoo.data import load_codecs
-from zoo.errors import DataError
+from zoo.errors import DataError, StorageError
 from zoo.evaluation import Outcome
 from zoo.experiment import Run
 from zoo.experiment.comparison import comparison_figure
@@ -93,6 +93,10 @@ def write_comparison(rows: Sequence[dict[str, Any]], directory: Path, *, by: str
     writer.writeheader()
     writer.writerows(rows)
     save_figure(figure, image, dpi=90)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"{directory}: cannot be made ({error.strerror}); name another with --out") from error
     write_durably(directory / "compare.csv", text.getvalue().encode("utf-8", "backslashreplace"))
     write_durably(directory / "curves.png", image.getvalue())
 

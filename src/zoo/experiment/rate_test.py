@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from zoo.config import FEWEST_RATES, TrainConfig, to_dict
-from zoo.errors import DivergenceError, MemoryLimitError, is_out_of_memory
+from zoo.errors import ConfigError, DivergenceError, MemoryLimitError, is_out_of_memory
 from zoo.experiment.directory import RunDirectory
 from zoo.experiment.machine import choose_device, keep_memory
 from zoo.experiment.session import Session
@@ -69,7 +69,7 @@ def suggest(rates: Array, losses: Array) -> Suggestion:
 def find_rate(run: RunDirectory, config: TrainConfig) -> dict[str, Any]:
     """Test rates in a directory that is locked, and return what `lr_find.json` holds; no weight is kept.
 
-    Raises DivergenceError where the loss is lost before a curve is there.
+    Raises DivergenceError where the loss is lost before a curve is there, ConfigError where `max_seconds` is too short.
     """
     keep_memory()
     test = RangeTest(Session(config, run, choose_device(config.device)))
@@ -141,24 +141,32 @@ class RangeTest:
         self.best = min(self.best, self.running)
         if self.running > BLOWN_UP * self.best:
             self.ended = f"the loss had grown to {BLOWN_UP:g} times its lowest"
-        elif self.session.config.max_seconds and state.seconds >= self.session.config.max_seconds:
+        elif self._late():
             self.ended = f"max_seconds={self.session.config.max_seconds:g} was reached"
         return self._over()
 
     def _over(self) -> bool:
-        limit, state = self.session.config.max_seconds, self.session.learner.state
-        late = bool(limit and state.seconds >= limit)
-        return len(self.rates) >= self.steps or late or self.running > BLOWN_UP * self.best
+        return len(self.rates) >= self.steps or self._late() or self.running > BLOWN_UP * self.best
+
+    def _late(self) -> bool:
+        limit = self.session.config.max_seconds
+        return bool(limit and self.session.learner.state.seconds >= limit)
 
     def found(self) -> dict[str, Any]:
         """Return the suggestion and the points, rates as `optimizer.lr` has them: before the schedule's factor."""
         if len(self.rates) < FEWEST_RATES // 2:  # a loss that blows up leaves fewer than were asked for
-            raise DivergenceError(
-                f"{self.ended} after {len(self.rates)} steps of the range test, too few to read a rate from; set clip=1"
-                f", or raise max_seconds or max_steps where one is set"
+            kind = ConfigError if self._late() else DivergenceError
+            way = "raise it" if self._late() else "set clip=1"
+            raise kind(
+                f"{self.ended} after {len(self.rates)} steps of the range test, too few to read a rate from; {way}"
             )
         rates, losses = np.array(self.rates), np.array(self.losses)
         curve = smoothed(rates, losses)
+        if self._late() and curve[-1] <= curve.min() + FLAT * curve[0]:
+            limit = f"max_seconds={self.session.config.max_seconds:g}"
+            raise ConfigError(
+                f"{limit} ended the range test at a rate of {rates[-1]:.2g}, before the loss rose; raise it"
+            )
         told = {key: _shown(value / self.peak) for key, value in suggest(rates, curve)._asdict().items()}
         return {
             **told,
