@@ -190,9 +190,10 @@ class RangeTest:
             size = f"{count_parameters(self.session.learner.model):,} parameters"
             recorder.note(f"{config.model.name} on {config.dataset.name}: {size}; {found['steps']} rates from "
                           f"{found['rates'][0]:.3g} to {found['rates'][-1]:.3g}: {self.ended}")  # fmt: skip
-            recorder.figure(0, "lr_find", figure)
+            recorder.image(0, "lr_find", figure)
             for step, (loss, curve) in enumerate(zip(found["losses"], found["smoothed"], strict=True), 1):
-                recorder.range_step(step, loss=loss, smoothed=curve, lr=found["rates"][step - 1])
+                values = {"loss": loss, "smoothed": curve, "lr": found["rates"][step - 1]}
+                recorder.scalars(step, {f"lr_find/{name}": value for name, value in values.items()})
 
 
 def _shown(rate: float) -> float:

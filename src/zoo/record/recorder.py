@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 from tqdm import tqdm
@@ -18,6 +18,9 @@ from tqdm import tqdm
 from zoo.record.attention import attention_figure, figure_pixels
 from zoo.record.text import Sample, epoch_line, sample_table, tag_of
 from zoo.storage import write_durably
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class Recorder:
@@ -68,20 +71,18 @@ class Recorder:
     def attention(self, step: int, tag: str, weights: NDArray[Any], src_tokens: Sequence[str],
                   tgt_tokens: Sequence[str]) -> None:  # fmt: skip
         """Show attention weights (time, src_time) as the image `attention/<tag>`."""
-        if self._writer is not None:
-            pixels = figure_pixels(attention_figure(weights, src_tokens, tgt_tokens))
-            self._board(lambda writer: writer.add_image(f"attention/{tag}", pixels, step, dataformats="HWC"))
+        self.image(step, f"attention/{tag}", attention_figure(weights, src_tokens, tgt_tokens))
 
-    def figure(self, step: int, tag: str, figure: Any) -> None:
-        """Show a figure of matplotlib as an image."""
+    def image(self, step: int, tag: str, figure: "Figure") -> None:
+        """Show a figure as the image `tag`."""
         if self._writer is not None:
             pixels = figure_pixels(figure)
             self._board(lambda writer: writer.add_image(tag, pixels, step, dataformats="HWC"))
 
-    def range_step(self, step: int, **values: float) -> None:
-        """Draw points of the curves `lr_find/<name>`."""
-        for name, value in values.items():
-            self._scalar(f"lr_find/{name}", value, step)
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """Draw points of curves by their tags, which no other record has."""
+        for tag, value in values.items():
+            self._scalar(tag, value, step)
 
     def config(self, text: str) -> None:
         """Show the resolved config, as a block that Markdown leaves alone."""
