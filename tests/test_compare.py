@@ -1,5 +1,6 @@
 """Runs side by side, and scored together, through the command line."""
 
+import csv
 import json
 import re
 import unicodedata
@@ -15,9 +16,12 @@ from zoo.cli import run
 from zoo.cli.runs import parted
 from zoo.cli.tables import columns, shortened
 from zoo.compare import row_of, verdict
-from zoo.config import ClassifierConfig, Encoder, PairsConfig, Tokenizer, ToyConfig, TrainConfig
-from zoo.errors import CheckpointError, ConfigError, DataError
+from zoo.config import AdamConfig, ClassifierConfig, Encoder, PairsConfig, SGDConfig, Tokenizer, ToyConfig, TrainConfig
+from zoo.errors import CheckpointError, ConfigError, DataError, StorageError
 from zoo.experiment import load, train
+from zoo.experiment.comparison import comparison_figure, grouped
+from zoo.experiment.curves import Curves, read_curves
+from zoo.experiment.naming import names_of
 
 Toy = Callable[..., TrainConfig]
 PARITY = ToyConfig(name="parity", symbols=4, max_length=4, train_size=48, valid_size=8, test_size=8)
@@ -47,18 +51,21 @@ def answer(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
 
 def test_a_row_is_what_results_say_of_the_main_metric(two: dict[str, dict[str, Any]]) -> None:
     row, results = row_of("a"), two["a"]
+    best, curves = results["best_epoch"], read_curves(Path("a"))
     assert row == {
         "run": "a", "model": "seq2seq", "dataset": "copy", "part": "test", "metric": "sequence_error_rate",
+        "valid": curves.of("valid_sequence_error_rate")[curves.best], "epoch": curves.best + 1, "epochs": 2,
         "value": results["test"]["sequence_error_rate"], "parameters": results["parameters"],
         "seconds": results["seconds"],
     }  # fmt: skip
+    assert curves.of("valid_sequence_error_rate")[best - 1] == row["valid"]
 
 
 def test_more_than_two_runs_are_a_table(two: dict[str, dict[str, Any]], answer: Callable[..., str]) -> None:
     found = json.loads(answer("compare", "a", "b", "a", "--json"))
     assert [row["run"] for row in found["runs"]] == ["a", "b", "a"]
     lines = answer("compare", "a", "b", "a").splitlines()
-    assert lines[0].split() == list(row_of("a"))
+    assert lines[0].split() == ["run", "options", *list(row_of("a"))[1:]]
     assert len(lines) == 4
     with pytest.raises(ConfigError, match="`--data`, `--split` and `--beam` are for two runs"):
         run(["compare", "a", "b", "a", "--split", "valid"])
@@ -112,6 +119,98 @@ def test_verdicts_follow_the_direction_of_the_metric() -> None:
     assert verdict("accuracy", Difference(0.1, 0.05, 0.2, 0.001)) == "better"
     assert verdict("sequence_error_rate", Difference(0.1, 0.05, 0.2, 0.001)) == "worse"
     assert verdict("bleu", Difference(0.1, -0.05, 0.2, 0.2)) == "may be chance"
+
+
+# ---- names, curves and files
+
+
+def named(**changes: Any) -> TrainConfig:
+    return TrainConfig(model=ClassifierConfig(), dataset=PARITY, **changes)
+
+
+def test_runs_are_named_by_what_differs_and_not_by_what_follows_from_it() -> None:
+    adam, sgd = named(optimizer=AdamConfig()), named(optimizer=SGDConfig())
+    assert names_of([adam, sgd], ["x/a", "x/b"]) == ["optimizer=adam", "optimizer=sgd"]
+    slow = named(optimizer=SGDConfig(lr=0.1))
+    assert names_of([adam, slow], ["a", "b"]) == ["optimizer=adam", "optimizer=sgd optimizer.lr=0.1"]
+    assert names_of([sgd, slow], ["a", "b"]) == ["optimizer.lr=0.5", "optimizer.lr=0.1"]
+    assert names_of([named(seed=1), named(seed=2, epochs=3)], ["a", "b"]) == ["epochs=10 seed=1", "epochs=3 seed=2"]
+    assert names_of([adam, adam], ["x/a", "x/b"]) == ["a", "b"]
+    assert names_of([adam, adam], ["x/a", "y/a"]) == ["x/a", "y/a"]
+    files = [TrainConfig(dataset=PairsConfig(train=f"/long/{name}.tsv")) for name in "ab"]
+    assert names_of(files, ["a", "b"]) == ["dataset.train=a.tsv", "dataset.train=b.tsv"]
+    sequences = TrainConfig(dataset=ToyConfig(), epochs=5)
+    labels = TrainConfig(model=ClassifierConfig(), dataset=ToyConfig(name="parity"))
+    assert names_of([labels, sequences], ["a", "b"]) == [
+        "model=classifier dataset=parity", "model=transformer dataset=copy"]  # fmt: skip
+
+
+def drawn(config: TrainConfig, *accuracies: float) -> Curves:
+    rows = [{"epoch": n, "step": 10 * n, "seconds": 0.5 * n, "train_loss": 1 / n, "valid_loss": 2 / n,
+             "train_accuracy": one, "valid_accuracy": one} for n, one in enumerate(accuracies, 1)]  # fmt: skip
+    return Curves(config=config, rows=rows)
+
+
+def test_runs_that_differ_by_their_seed_alone_are_drawn_together() -> None:
+    runs = [drawn(named(seed=seed, epochs=epochs), 0.1 * seed, 0.2) for epochs in (2, 3) for seed in (1, 2, 3)]
+    assert [(one.name, len(one.runs)) for one in grouped(runs, list("abcdef"))] == [("epochs=2", 3), ("epochs=3", 3)]
+    assert [one.name for one in grouped(runs[:3], list("abc"))] == ["seed=1", "seed=2", "seed=3"]
+    figure = comparison_figure(runs, list("abcdef"), by="time")
+    loss, accuracy = figure.axes
+    assert (loss.get_ylabel(), accuracy.get_ylabel(), loss.get_xlabel()) == ("loss", "accuracy", "seconds")
+    dashed, solid = accuracy.lines[:2]
+    assert (dashed.get_linestyle(), solid.get_linestyle()) == ("--", "-")
+    assert list(solid.get_xdata()) == [0.5, 1.0]
+    assert list(solid.get_ydata()) == pytest.approx([0.2, 0.2])
+    assert len(accuracy.collections) == 2
+    texts = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert texts == ["epochs=2 (3 seeds)", "epochs=3 (3 seeds)", "validation", "training"]
+
+
+def test_each_metric_has_a_panel_and_runs_without_epochs_are_left_out() -> None:
+    sequences = Curves(config=TrainConfig(), rows=[{"epoch": 1, "step": 1, "valid_sequence_error_rate": 0.5}])
+    empty = Curves(config=named(seed=5), rows=[])
+    figure = comparison_figure([drawn(named(), 0.5), sequences, empty], ["a", "b", "c"])
+    assert [axes.get_ylabel() for axes in figure.axes] == ["loss", "accuracy", "sequence_error_rate"]
+    with pytest.raises(DataError, match="none of these runs has finished an epoch"):
+        comparison_figure([empty], ["c"])
+
+
+def test_curves_and_table_are_written_for_a_sweep_that_has_not_finished(here: Path, toy: Toy,
+                                                                       answer: Callable[..., str]) -> None:  # fmt: skip
+    for seed in (1, 2, 3):
+        train(toy(run_dir=f"sweep/{seed}", seed=seed))
+    Path("sweep/2/results.json").unlink()
+    text = answer("compare", "sweep", "--out", "made/here", "--by", "step")
+    assert "drawn  made/here/curves.png, made/here/compare.csv" in text
+    assert Path("made/here/curves.png").read_bytes().startswith(b"\x89PNG")
+    with open("made/here/compare.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["options"], row["part"]) for row in rows] == [("seed=1", "test"), ("seed=2", ""), ("seed=3", "test")]
+    assert len({row["parameters"] for row in rows}) == 1
+    assert all(float(row["seconds"]) > 0 for row in rows)
+
+
+def test_two_runs_of_which_one_has_no_weights_yet_are_a_table(
+    two: dict[str, dict[str, Any]], answer: Callable[..., str]
+) -> None:
+    for path in Path("a/checkpoints").iterdir():
+        path.unlink()
+    found = json.loads(answer("compare", "a", "b", "--out", "o", "--json"))
+    assert set(found) == {"runs", "files"}
+    assert answer("compare", "b", "--out", "o")
+
+
+def test_wrong_ways_to_draw_are_named(two: dict[str, dict[str, Any]]) -> None:
+    with pytest.raises(ConfigError, match="`--by` says how curves are drawn, which goes with `--out DIR`"):
+        run(["compare", "a", "b", "--by", "step"])
+    Path("file").touch()
+    with pytest.raises(StorageError, match="file: is no directory"):
+        run(["compare", "a", "b", "--out", "file"])
+    with pytest.raises(StorageError, match=r"file/in/it: cannot be made \(Not a directory\); name another with --out"):
+        run(["compare", "a", "b", "--out", "file/in/it"])
+    with pytest.raises(CheckpointError, match="c: no such run"):
+        run(["compare", "a", "c", "--out", "o"])
 
 
 # ---- evaluate

@@ -9,6 +9,8 @@ from hydra import initialize_config_module
 from hydra.errors import ConfigCompositionException
 from omegaconf import OmegaConf
 
+from zoo.cli import overrides as checking
+from zoo.cli import train as train_verb
 from zoo.cli.compose import ALL_GROUPS, compose, folder, names, read, select
 from zoo.cli.hydra_app import register
 from zoo.config import GROUPS, TrainConfig, from_dict, to_dict
@@ -54,6 +56,22 @@ def test_every_file_composes_the_same_with_hydra_and_without(group: str, name: s
 @pytest.mark.parametrize("overrides", PAIRS, ids=" ".join)
 def test_choices_together_compose_the_same_with_hydra_and_without(overrides: list[str]) -> None:
     assert to_dict(by_hydra(*overrides)) == ours(*overrides)
+
+
+SWEEPS = [name for name in names("experiment") if read("experiment", name).sweep]
+
+
+@pytest.mark.parametrize("name", SWEEPS)
+def test_every_sweep_of_an_experiment_passes_the_checks_and_what_is_typed_wins(name: str) -> None:
+    words = train_verb._with_sweep(train_verb.part([f"experiment={name}"]))
+    assert words.flags == ["--multirun"]
+    parsed = [checking.parse(word, multirun=True) for word in words.overrides]
+    assert train_verb.checked(parsed, complete=True)
+    assert len(list(checking.combinations(parsed))) > 1
+    key = next(iter(read("experiment", name).sweep))
+    typed = train_verb._with_sweep(train_verb.part([f"experiment={name}", f"{key}=1", "-m"]))
+    assert [word for word in typed.overrides if word.startswith(f"{key}=")] == [f"{key}=1"]
+    assert typed.flags == ["-m"]
 
 
 @pytest.mark.parametrize(("group", "name"), FILES)

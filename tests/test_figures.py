@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from zoo.errors import ConfigError
-from zoo.explore.figures import COLORS, MARKERS, curves_figure, explained_figure, scatter, side_by_side, vip_figure
+from zoo.explore.figures import curves_figure, explained_figure, scatter, side_by_side, vip_figure
 from zoo.explore.probe import Curve
 from zoo.explore.projection import Reduction, pca, pls
 from zoo.metrics import Array
 from zoo.record.attention import figure_pixels
+from zoo.record.drawing import COLORS, MARKERS
 
 
 def reductions() -> tuple[list[Reduction], Array]:

@@ -1,38 +1,104 @@
 """Runs side by side, and whether the difference of two is real."""
 
+import csv
+import io
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from zoo.bootstrap import Difference, differences
-from zoo.config import TrainConfig, metrics_of
-from zoo.errors import DataError
+from zoo.data import load_codecs
+from zoo.errors import DataError, StorageError
 from zoo.evaluation import Outcome
 from zoo.experiment import Run
+from zoo.experiment.comparison import comparison_figure
+from zoo.experiment.curves import Curves, read_curves
 from zoo.experiment.directory import RunDirectory, run_path
+from zoo.experiment.naming import names_of
 from zoo.metrics import BETTER
-from zoo.models import count_parameters
+from zoo.models import build_model, count_parameters
+from zoo.record import save_figure
+from zoo.storage import write_durably
 
 LEVEL = 0.05
 """Differences whose p is below are taken for real."""
 
 
+def expanded(names: Sequence[str]) -> list[str]:
+    """Return the names of runs, those in the directory of a sweep instead of it."""
+    found: list[str] = []
+    for name in names:
+        path = Path(os.path.expanduser(name))
+        inside = sorted(str(config.parent) for config in path.glob("*/config.yaml")) if path.is_dir() else []
+        found += inside if inside and not (path / "config.yaml").exists() else [name]
+    return found
+
+
 def row_of(name: str) -> dict[str, Any]:
-    """Return what a run is and what its `results.json` says of the task's main metric; None for what it lacks."""
-    run = RunDirectory(run_path(name))
-    config = run.read_config()
-    results = run.read_results() if run.finished else {}
+    """Return what a run is, finished or not, and how good it was by its task's main metric; None for what it lacks.
+
+    valid is the best epoch's figure, as metrics.jsonl has it, and value that of the last part in `results.json`.
+    """
+    run = RunDirectory(run_path(name, trained=False))
+    curves = read_curves(run.path)
+    results, metric = curves.results, curves.metric
     part = "test" if "test" in results else "valid"
-    metric = main_metric(config)
+    best = curves.best
     return {
         "run": name,
-        "model": config.model.name,
-        "dataset": config.dataset.name,
-        "part": part if results else None,
+        "model": curves.config.model.name,
+        "dataset": curves.config.dataset.name,
         "metric": metric,
+        "valid": None if best is None else float(curves.of(f"valid_{metric}")[best]),
+        "epoch": None if best is None else curves.epoch(best),
+        "epochs": curves.epoch(-1) if len(curves) else 0,
+        "part": part if results else None,
         "value": results.get(part, {}).get(metric),
-        "parameters": results.get("parameters"),
-        "seconds": results.get("seconds"),
+        "parameters": results.get("parameters") or _parameters(run, curves),
+        "seconds": results.get("seconds") or (curves.rows[-1].get("seconds") if len(curves) else None),
     }
+
+
+def _parameters(run: RunDirectory, curves: Curves) -> int | None:
+    """Count the parameters of a run that has not finished, whose data has been read."""
+    if not (run.vocabulary / "coding.json").exists():
+        return None
+    return count_parameters(build_model(curves.config.model, load_codecs(run.vocabulary).sizes))
+
+
+def rows_of(names: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the rows of several runs, with the options that tell them apart where there are some."""
+    rows = [row_of(name) for name in names]
+    told = names_of([RunDirectory(run_path(name, trained=False)).read_config() for name in names], names)
+    if not any("=" in words for words in told):
+        return rows
+    return [{"run": row["run"], "options": words, **row} for row, words in zip(rows, told, strict=True)]
+
+
+def has_best(name: str) -> bool:
+    """Whether a run has a best epoch, to be evaluated."""
+    return RunDirectory(run_path(name, trained=False)).best.exists()
+
+
+def write_comparison(rows: Sequence[dict[str, Any]], directory: Path, *, by: str = "epoch") -> None:
+    """Write `compare.csv`, the rows, and `curves.png`, the runs' curves by epoch, step or time, into a directory.
+
+    Raises DataError where no run has an epoch to draw.
+    """
+    paths = [str(row["run"]) for row in rows]
+    figure = comparison_figure([read_curves(run_path(path, trained=False)) for path in paths], paths, by=by)
+    text, image = io.StringIO(), io.BytesIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    save_figure(figure, image, dpi=90)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"{directory}: cannot be made ({error.strerror}); name another with --out") from error
+    write_durably(directory / "compare.csv", text.getvalue().encode("utf-8", "backslashreplace"))
+    write_durably(directory / "curves.png", image.getvalue())
 
 
 def row_with(name: str, run: Run, outcome: Outcome, part: str) -> dict[str, Any]:
@@ -40,11 +106,6 @@ def row_with(name: str, run: Run, outcome: Outcome, part: str) -> dict[str, Any]
     row = row_of(name)
     figures = {"part": part, "value": outcome.metrics()[row["metric"]], "parameters": count_parameters(run.model)}
     return {**row, **figures}
-
-
-def main_metric(config: TrainConfig) -> str:
-    """Return the metric that a run's task is judged by."""
-    return metrics_of(config)[-1]
 
 
 def check_same_part(names: Sequence[str], outcomes: Sequence[Outcome]) -> None:

@@ -2,12 +2,14 @@
 
 import argparse
 import json
+import os
+from pathlib import Path
 from typing import Any
 
 from zoo.cli import runs as opening
 from zoo.cli.evaluate import last_part, outcomes_of, scoring_options, scoring_parser
 from zoo.cli.tables import cell, columns
-from zoo.errors import ConfigError
+from zoo.errors import ConfigError, StorageError
 
 
 def compare(arguments: list[str]) -> int:
@@ -17,19 +19,34 @@ def compare(arguments: list[str]) -> int:
         "Show runs side by side, with the task's main figure as their results.json has it. Two runs are evaluated on "
         "the same sources, and a paired bootstrap says of each figure by how much the second differs from the first, "
         "between which bounds (95 % of the resamples), and p: how probable a difference as large is between models "
-        "that are equally good.",
+        "that are equally good. The directory of a sweep stands for its runs; runs need not have finished.",
     )
+    parser.add_argument("--out", metavar="DIR", help="write curves.png and compare.csv there")
+    parser.add_argument("--by", choices=["epoch", "step", "time"], help="what the curves go by; default: epoch")
     options = scoring_options(parser, arguments)
-    if len(options.runs) == 2:
-        found = _compare_two(options)
-    elif options.data or options.split or options.beam:
-        raise ConfigError("`--data`, `--split` and `--beam` are for two runs, which are evaluated; leave them out")
-    else:
-        from zoo.compare import row_of
-
-        found = {"runs": [row_of(name) for name in options.runs]}
+    if options.by and not options.out:
+        raise ConfigError("`--by` says how curves are drawn, which goes with `--out DIR`; add it, or leave out `--by`")
+    if options.out and os.path.exists(options.out) and not os.path.isdir(options.out):
+        raise StorageError(f"{options.out}: is no directory; name another with --out")
+    found = _found(options)
     print(json.dumps(found, ensure_ascii=False) if options.json else _shown(found))
     return 0
+
+
+def _found(options: argparse.Namespace) -> dict[str, Any]:
+    """Draw if that is asked for; return the rows, and of two runs that can be evaluated how they differ."""
+    from zoo.compare import expanded, has_best, rows_of, write_comparison
+
+    options.runs = expanded(options.runs)
+    asked = options.data or options.split or options.beam
+    if len(options.runs) != 2 and asked:
+        raise ConfigError("`--data`, `--split` and `--beam` are for two runs, which are evaluated; leave them out")
+    found: dict[str, Any] = {"runs": rows_of(options.runs)}
+    if options.out:
+        write_comparison(found["runs"], Path(options.out), by=options.by or "epoch")
+        found["files"] = [str(Path(options.out, name)) for name in ("curves.png", "compare.csv")]
+    evaluated = len(options.runs) == 2 and (asked or all(map(has_best, options.runs)))
+    return {**found, **_compare_two(options)} if evaluated else found
 
 
 def _compare_two(options: argparse.Namespace) -> dict[str, Any]:
@@ -59,6 +76,7 @@ def _shown(found: dict[str, Any]) -> str:
         lines += ["", f"{second} against {first}, {found['sources']:,} sources"]
         lines += columns([_difference(*item) for item in found["differences"].items()])
         lines += [f"{key}  {value}" for key, value in found.items() if key.endswith("_signature")]
+    lines += [f"drawn  {', '.join(found['files'])}"] if "files" in found else []
     return "\n".join(lines)
 
 

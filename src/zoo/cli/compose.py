@@ -1,7 +1,7 @@
 """What the YAML files under `configs/` come to, found without Hydra so that help and wrong options answer at once.
 
 The files keep to a few of Hydra's forms (tests compare every choice with Hydra's own composition): each is
-`# @package _global_`, a title, a schema, `override /group: choice`, and values.
+`# @package _global_`, a title, a schema, `override /group: choice`, values, and in experiments `hydra.sweeper.params`.
 """
 
 from collections.abc import Mapping
@@ -22,11 +22,15 @@ ALL_GROUPS = (*GROUPS, *FREE_GROUPS)
 
 
 class Source(NamedTuple):
-    """One YAML file: its title, the choices it makes in other groups, and its values."""
+    """One YAML file: its title, the choices it makes in other groups, its values, and what it sweeps over.
+
+    sweep is `hydra.sweeper.params`, from an option to its values with commas between them.
+    """
 
     title: str
     overrides: dict[str, str]
     values: dict[str, Any]
+    sweep: dict[str, str]
 
 
 def folder() -> Path:
@@ -53,7 +57,8 @@ def read(group: str, name: str) -> Source:
     entries = [item for item in values.pop("defaults", []) if isinstance(item, dict)]
     pairs = [(str(key), value) for item in entries for key, value in item.items()]
     overrides = {key.removeprefix("override /"): value for key, value in pairs if key.startswith("override /")}
-    return Source(comments[1], overrides, values)
+    sweep = values.pop("hydra", {}).get("sweeper", {}).get("params", {})
+    return Source(comments[1], overrides, values, {key: str(value) for key, value in sweep.items()})
 
 
 @cache

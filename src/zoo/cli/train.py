@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from zoo.cli import overrides as checking
-from zoo.cli.compose import FREE_GROUPS
+from zoo.cli.compose import FREE_GROUPS, names, read
 from zoo.cli.diagnose import concerns
 from zoo.cli.overrides import Override
 from zoo.cli.streams import say
@@ -43,6 +43,7 @@ def train(arguments: list[str]) -> int:
         return _hydra(arguments)  # half a word, as it is
     if UNCHECKED & names:
         return _hydra(words.flags + words.overrides)
+    words = _with_sweep(words)
     multirun = is_multirun(words.flags)
     parsed = [checking.parse(word, multirun=multirun) for word in words.overrides]
     _check_sweep(parsed)
@@ -75,6 +76,17 @@ def part(arguments: list[str]) -> Words:
         else:
             words.append(word)
     return Words(flags, words)
+
+
+def _with_sweep(words: Words) -> Words:
+    """Add what an experiment sweeps over; what is typed wins."""
+    typed = {word.partition("=")[0]: word.partition("=")[2] for word in words.overrides}
+    name = typed.get("experiment", "")
+    if "resume" in typed or name not in names("experiment"):
+        return words
+    added = [f"{key}={values}" for key, values in read("experiment", name).sweep.items() if key not in typed]
+    flags = words.flags if is_multirun(words.flags) or not added else [*words.flags, "--multirun"]
+    return Words(flags, [*words.overrides, *added])
 
 
 def _value_of(flag: str, rest: list[str]) -> list[str]:
@@ -169,6 +181,8 @@ def _train_one(config: TrainConfig, swept: Collection[str] = ()) -> dict[str, An
 def summary(results: dict[str, Any]) -> str:
     """Say in a few lines what a training came to, where it lies and how to look at it."""
     path = Path(results["run_dir"])
+    if "override" in results:
+        return _found_rate(results, path)
     done = "had already finished" if results.get("already_finished") else f"best epoch {results['best_epoch']}"
     lines = [f"{split:5}  {figures(results[split])}" for split in ("valid", "test") if split in results]
     wrong = concerns(path)
@@ -176,6 +190,13 @@ def summary(results: dict[str, Any]) -> str:
     logs = "runs" if path.parts[:1] == ("runs",) else shlex.quote(str(path))
     ran, look = f"run    {path} ({done})", f"look   tensorboard --logdir {logs} --host localhost"
     return "\n".join([*lines, ran, *check, look])
+
+
+def _found_rate(found: dict[str, Any], path: Path) -> str:
+    """Say what a range test has found: the rates, and the override to type."""
+    rates = f"loss lowest at {found['lowest']:g}, falls most at {found['steepest']:g}; {found['ended']}"
+    lines = [f"rates  {rates}", f"drawn  {path / 'lr_find.png'}"]
+    return "\n".join([*lines, f"try    {found['override']}  (a quarter of the lowest loss's)"])
 
 
 def figures(metrics: dict[str, Any]) -> str:

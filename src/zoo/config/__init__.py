@@ -3,7 +3,7 @@
 Reading needs neither torch nor Hydra, so that help, listing and wrong options answer at once.
 """
 
-from zoo.config.checks import bleu_of, check, check_header, metrics_of, monitor_of, task_of, task_of_model
+from zoo.config.checks import FEWEST_RATES, bleu_of, check, check_header, metrics_of, monitor_of, task_of, task_of_model
 from zoo.config.datasets import (
     DATASETS,
     Bleu,
@@ -64,6 +64,7 @@ from zoo.config.whole import GROUPS, Device, Direction, Precision, TrainConfig
 
 __all__ = [
     "DATASETS",
+    "FEWEST_RATES",
     "GROUPS",
     "MODELS",
     "OPTIMIZERS",

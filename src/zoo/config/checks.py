@@ -85,6 +85,7 @@ def check(config: TrainConfig) -> None:
     _check_schedule(config)
     _check_search(config)
     _check_monitor(config)
+    _check_range_test(config)
     if config.precision == Precision.fp16 and config.device == Device.cpu:
         raise ConfigError("precision=fp16 needs a GPU; use precision=bf16 or precision=fp32 on a CPU")
     for key in ("run_dir", "resume"):
@@ -94,6 +95,8 @@ def check(config: TrainConfig) -> None:
         raise ConfigError(f"`resume` must be false, true or a path, but is {config.resume!r}")
 
 
+FEWEST_RATES = 40
+"""Steps of a range test from which a curve can be read."""
 LARGEST = 2**63 - 1
 """The largest number that numpy and torch count with."""
 
@@ -315,6 +318,17 @@ def _check_monitor(config: TrainConfig) -> None:
     name, known = config.monitor.removeprefix("valid_"), ("auto", *metrics_of(config))
     if name not in known:
         raise ConfigError(f"`monitor`: {unknown('metric', name, known)}")
+
+
+def _check_range_test(config: TrainConfig) -> None:
+    if not config.lr_find:
+        return
+    if config.resume:
+        raise ConfigError("`lr_find` tries rates on fresh weights and keeps none; leave out `resume`")
+    if 0 < config.max_steps < FEWEST_RATES:
+        raise ConfigError(
+            f"`max_steps` must be at least {FEWEST_RATES} with `lr_find`, one rate a step, but is {config.max_steps}"
+        )
 
 
 def _check_task(config: TrainConfig) -> None:

@@ -60,5 +60,6 @@ class TrainConfig:
     profile: int = option(0, "steps to profile, after a few to warm up; 0: none", at_least=0, at_most=1000)
     save_every: int = option(0, "steps between checkpoints; 0: ends of epochs, as 2 % of the time allow", at_least=0)
     keep: int = option(2, "newest checkpoints that stay, of all epochs if above 2; see `zoo average`", at_least=1)
+    lr_find: bool = option(False, "train nothing; try rates of 1e-6 to 100 in 200 steps, draw and suggest one")
     run_dir: str | None = option(None, "where the run is kept; null: runs/<dataset>-<model>/<time>")
     resume: Any = option(False, "false, true (continue run_dir) or a run's path")

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from zoo.diagnose.curves import Curves, read_curves
 from zoo.diagnose.finding import Advice, Finding, Rule, Severity
 from zoo.diagnose.fitting import over_fitting, plateau, under_fitting
 from zoo.diagnose.parts import leakage, noisy_validation, slow_loader, unbalanced_labels
@@ -14,6 +13,7 @@ from zoo.diagnose.steps import (
     rate_too_low,
     vanishing_gradients,
 )
+from zoo.experiment.curves import Curves, read_curves
 
 __all__ = ["RULES", "Advice", "Curves", "Finding", "Severity", "diagnose", "read_curves"]
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from enum import IntEnum
 from typing import Any, NamedTuple
 
-from zoo.diagnose.curves import Curves
+from zoo.experiment.curves import Curves
 
 
 class Severity(IntEnum):

@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 
 from zoo.config import TrainConfig
-from zoo.diagnose.curves import Curves, largest, smallest
 from zoo.diagnose.finding import Advice, Finding, Severity, advise, shown
 from zoo.diagnose.parts import unbalanced_labels
 from zoo.diagnose.steps import (
@@ -18,6 +17,7 @@ from zoo.diagnose.steps import (
     usual_rate,
     vanishing_gradients,
 )
+from zoo.experiment.curves import Curves, largest, smallest
 from zoo.metrics import Array
 
 RISE = 0.1

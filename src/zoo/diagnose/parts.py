@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from zoo.diagnose.curves import Curves, largest, smallest
 from zoo.diagnose.finding import Advice, Finding, Severity, advise, shown
+from zoo.experiment.curves import Curves, largest, smallest
 
 LEAK = 0.01
 """Share of a part that is in training too, from which on its figures are off by what people argue about."""

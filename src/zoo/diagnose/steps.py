@@ -5,8 +5,8 @@ import re
 
 import numpy as np
 
-from zoo.diagnose.curves import Curves, largest
 from zoo.diagnose.finding import Advice, Finding, Severity, advise, shown
+from zoo.experiment.curves import Curves, largest
 from zoo.metrics import Array
 
 LOST = re.compile(r"error: .*(no longer finite|loss has grown to)")

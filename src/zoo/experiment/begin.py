@@ -15,7 +15,8 @@ def train(config: TrainConfig, *, swept: Collection[str] = (), watch: Watch | No
 
     `swept` names options, such as `optimizer.lr`, that tell the run from those of the same sweep: TensorBoard's table
     shows them first. A finished run that is resumed without more to do returns its results and changes nothing. `watch`
-    may end it before its time, with `Ended`.
+    may end it before its time, with `Ended`. With `lr_find` no run begins: what is returned is that of
+    `zoo.experiment.rate_test.find_rate`.
     """
     check(config)
     run = choose_directory(config)
@@ -24,16 +25,19 @@ def train(config: TrainConfig, *, swept: Collection[str] = (), watch: Watch | No
         with locked(run):
             # The parts of torch catch what a signal raises while they are imported, so it waits until they are there.
             with Interruption(wait=True).watching():
-                from zoo.experiment.session import train_in
-            return {**train_in(run, config, swept=swept, watch=watch), "run_dir": str(run.path)}
+                if config.lr_find:
+                    from zoo.experiment.rate_test import find_rate
+                else:
+                    from zoo.experiment.session import train_in
+            found = find_rate(run, config) if config.lr_find else train_in(run, config, swept=swept, watch=watch)
+            return {**found, "run_dir": str(run.path)}
 
 
 @contextmanager
 def _leaving_nothing(run: RunDirectory) -> Iterator[None]:
-    """Remove the directory where no run comes of it, whatever ended it."""
+    """Remove what is empty of a directory where no run comes of it, whatever ended it."""
     try:
         yield
-    except BaseException:
+    finally:
         if not run.begun:
             run.discard()
-        raise

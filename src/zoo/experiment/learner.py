@@ -36,8 +36,8 @@ class Learner:
         self.model = build_model(config.model, sizes).to(device)
         self.forward: nn.Module = torch.compile(self.model, dynamic=True) if config.compile else self.model  # type: ignore[assignment]
         self.optimizer = build_optimizer(config.optimizer, self.model)
-        width = getattr(config.model, "d_model", 0) or getattr(config.model, "hidden_size", 0)
-        self.schedule = build_schedule(config.scheduler, width=width)
+        self.width = getattr(config.model, "d_model", 0) or getattr(config.model, "hidden_size", 0)
+        self.schedule = build_schedule(config.scheduler, width=self.width)
         self.scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
         self.ema = EMA(self.model, config.ema) if config.ema else None
         self.state = LoopState()

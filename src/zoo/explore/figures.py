@@ -11,27 +11,17 @@ from zoo.explore.projection import Reduction
 from zoo.explore.targets import is_numeric
 from zoo.metrics import Array
 from zoo.record.attention import font_families
+from zoo.record.drawing import COLORS, MARKERS, blank_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLORS = ("#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#717581",
-          "#92dadd")  # fmt: skip
-MARKERS = ("o", "^", "s", "D", "v", "P", "X", "*")
-"""A class is told by its color and by its marker, which goes on to the next where the colors are used up."""
 LEGEND = 16
 """Classes that a legend names, at most."""
 POINTS = 5000
 """Points that are drawn, at most: evenly spread over the table."""
 BARS = 20
-
-
-def _figure(width: float, height: float) -> "Figure":
-    """Return a figure that needs no display: pyplot is never imported."""
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), layout="constrained")
 
 
 def side_by_side(reductions: Sequence[Reduction], y: Array | None = None) -> "Figure":
@@ -40,7 +30,7 @@ def side_by_side(reductions: Sequence[Reduction], y: Array | None = None) -> "Fi
     PCA beside PLS shows why the label matters: where classes differ in a direction of little variance, only PLS has
     them apart. y are labels, numbers (of several targets, the first) or None.
     """
-    figure = _figure(5 * len(reductions), 4.5)
+    figure = blank_figure(5 * len(reductions), 4.5)
     parts: Any = figure.subplots(1, len(reductions), squeeze=False)[0]
     for axes, reduction in zip(parts, reductions, strict=True):
         names = _component_names(reduction)
@@ -101,7 +91,7 @@ def _class_legend(axes: "Axes", names: list[str]) -> None:
 
 def explained_figure(reductions: Sequence[Reduction]) -> "Figure":
     """Draw the share of variance that the first components explain together, of x and, dashed, of y."""
-    figure = _figure(6, 4)
+    figure = blank_figure(6, 4)
     axes = figure.add_subplot()
     for number, reduction in enumerate(reductions):
         for of, shares, style in (("x", reduction.explained_x, "-"), ("y", reduction.explained_y, "--")):
@@ -123,7 +113,7 @@ def curves_figure(curves: Mapping[str, Curve], *, baseline: float | None = None)
 
     `baseline`, as the share of the most frequent label, is a dotted line.
     """
-    figure = _figure(6, 4)
+    figure = blank_figure(6, 4)
     axes = figure.add_subplot()
     for number, (name, curve) in enumerate(curves.items()):
         color, marker = COLORS[number % len(COLORS)], MARKERS[number % len(MARKERS)]
@@ -140,7 +130,7 @@ def curves_figure(curves: Mapping[str, Curve], *, baseline: float | None = None)
 def vip_figure(vip: Array, names: Sequence[str], *, bars: int = BARS) -> "Figure":
     """Draw the largest VIP scores (features) as bars, those above 1 in color, with a line at 1, their mean square."""
     order = np.argsort(-vip, kind="stable")[:bars][::-1]
-    figure = _figure(6, 1 + 0.25 * len(order))
+    figure = blank_figure(6, 1 + 0.25 * len(order))
     axes = figure.add_subplot()
     chosen = [names[feature] for feature in order.tolist()]
     colors = [COLORS[0] if vip[feature] > 1 else "gray" for feature in order.tolist()]

@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 
 from zoo.errors import unknown
 from zoo.optim import handwritten
-from zoo.optim.schedule import Schedule, build_schedule, run_progress, set_rate
+from zoo.optim.schedule import Schedule, build_schedule, peak_factor, run_progress, set_rate
 
 __all__ = [
     "HANDWRITTEN",
@@ -20,6 +20,7 @@ __all__ = [
     "build_optimizer",
     "build_schedule",
     "parameter_groups",
+    "peak_factor",
     "run_progress",
     "set_rate",
 ]

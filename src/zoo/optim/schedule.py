@@ -150,6 +150,13 @@ def build_schedule(config: Any, *, width: int) -> Schedule:
     return Curve(partial(CURVES[name], **options))
 
 
+def peak_factor(config: Any, *, width: int) -> float:
+    """Return the largest factor of a schedule: 1, but for noam's, which is reached at the end of its warm-up."""
+    if config.name != "noam":
+        return 1.0
+    return noam(0.0, config.warmup_steps, warmup_steps=config.warmup_steps, width=width)
+
+
 def run_progress(*, step: int, last_step: int, seconds: float = 0.0, max_seconds: float = 0.0) -> float:
     """Return how far a run is at step `step` (1 is the first): by steps or by seconds, whichever is further.
 

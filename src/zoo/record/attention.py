@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,10 +45,10 @@ def _label(tokens: Sequence[str]) -> list[str]:
     return ["".join(map(visible, token)).replace(" ", "\u2423") for token in tokens]
 
 
-def save_figure(figure: "Figure", path: Path | str | BinaryIO) -> None:
-    """Write a figure to a file; the ending (.png, .pdf, .svg) says which kind, and an open file becomes a PNG."""
+def save_figure(figure: "Figure", path: Path | str | IO[bytes], *, dpi: int = 150) -> None:
+    """Write a figure to a file; the ending (.png, .pdf, .svg) says which kind, an open file becomes a PNG."""
     with _quiet_about_glyphs():
-        figure.savefig(path, dpi=150)
+        figure.savefig(path, dpi=dpi)
 
 
 def figure_pixels(figure: "Figure") -> NDArray[np.uint8]:

@@ -73,10 +73,10 @@ def epoch_line(epoch: int, total: int, values: Mapping[str, Any]) -> str:
 def flat_options(config: TrainConfig) -> dict[str, Any]:
     """Return every option that any run can have as one flat dict, None where this run's choices lack it.
 
-    The keys are the same for all runs, since TensorBoard compares only what all runs have. Where a run is kept and
-    what it resumes are left out.
+    The keys are the same for all runs, since TensorBoard compares only what all runs have. Where a run is kept,
+    what it resumes and `lr_find` are left out.
     """
-    top = {item.name for item in fields(config)} - {*GROUPS, "run_dir", "resume"}
+    top = {item.name for item in fields(config)} - {*GROUPS, "run_dir", "resume", "lr_find"}
     own = to_dict(config)
     flat = {name: own[name] for name in sorted(top)}
     for group, classes in GROUPS.items():

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo.config import TrainConfig, metrics_of
+from zoo.config import Task, TrainConfig, metrics_of, task_of_model
 from zoo.data import Coding, TextSizes
 from zoo.experiment.directory import RunDirectory
 from zoo.metrics import BETTER, Array
@@ -55,6 +55,14 @@ class Curves:
         return metrics_of(self.config)[-1]
 
     @property
+    def best(self) -> int | None:
+        """The place of the epoch with the best main metric; None where none has one."""
+        found = self.of(f"valid_{self.metric}")
+        if not len(found) or np.isnan(found).all():
+            return None
+        return int(np.nanargmin(found) if BETTER[self.metric] == "min" else np.nanargmax(found))
+
+    @property
     def errors(self) -> Array:
         """The main metric as a share of errors (epochs): 1 minus an accuracy, and minus a hundredth of BLEU."""
         found = self.of(f"valid_{self.metric}") / (100 if self.metric in ("bleu", "chrf") else 1)
@@ -90,7 +98,7 @@ class Curves:
     @property
     def is_classifier(self) -> bool:
         """Whether the task is to find labels."""
-        return self.metric == "accuracy"
+        return task_of_model(self.config.model) == Task.labelled
 
     @property
     def majority(self) -> float:
