@@ -84,6 +84,12 @@ def _diagnose(arguments: list[str]) -> int:
     return diagnose(arguments)
 
 
+def _serve(arguments: list[str]) -> int:
+    from zoo.cli.serve import serve
+
+    return serve(arguments)
+
+
 def _benchmark(arguments: list[str]) -> int:
     from zoo.cli.bench import benchmark
 
@@ -124,6 +130,7 @@ VERBS: dict[str, tuple[str, Callable[[list[str]], int]]] = {
     "average": ("make one model of a run's last checkpoints", _average),
     "compare": ("show runs side by side, and whether the difference of two is real", _compare),
     "diagnose": ("say what is wrong with a run, by its curves, and what to try", _diagnose),
+    "serve": ("answer over HTTP, to programs and on a page to type into", _serve),
     "benchmark": ("measure how fast a model trains and decodes on this machine", _benchmark),
     "models": ("list the models", _models),
     "datasets": ("list the datasets", _datasets),

@@ -1,0 +1,46 @@
+"""The server itself: a thread for the event loop, and an end that loses nothing."""
+
+import logging
+import math
+import socket
+from collections.abc import Callable
+from threading import Thread
+
+import uvicorn
+
+from zoo.experiment import Committee, Run
+from zoo.experiment.signals import Interruption
+from zoo.serve.app import build_app
+from zoo.serve.limits import Limits
+from zoo.serve.predictor import Predictor
+
+
+def build_server(model: Run | Committee, *, runs: list[str], names: list[str], limits: Limits) -> uvicorn.Server:
+    """Return a server that answers with a model of these runs; `names` are those of the server beside localhost."""
+    return uvicorn.Server(uvicorn.Config(
+        build_app(Predictor(model, runs), limits, names=names),
+        loop="asyncio", http="h11", ws="none", lifespan="on", log_config=None, access_log=False, server_header=False,
+        proxy_headers=False, limit_concurrency=limits.connections,
+        timeout_graceful_shutdown=math.ceil(limits.seconds) + 1,
+    ))  # fmt: skip
+
+
+def serve(server: uvicorn.Server, sockets: list[socket.socket], *, ready: Callable[[], None]) -> None:
+    """Answer on `sockets` until a signal comes, then answer the requests that have begun, and end by the signal.
+
+    `ready` is called once requests are answered. A second signal ends the process at once.
+    """
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    interruption = Interruption(wait=True)
+    with interruption.watching():
+        thread = Thread(target=server.run, args=(sockets,), name="server", daemon=True)
+        thread.start()
+        told = False
+        while thread.is_alive() and not interruption.noted:
+            thread.join(0.1 if told else 0.01)
+            if server.started and not told:
+                ready()
+                told = True
+        server.should_exit = True
+        thread.join()
+    raise RuntimeError("the server ended by itself")
