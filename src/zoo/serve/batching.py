@@ -57,7 +57,7 @@ class Batcher:
             yield
         finally:
             working.cancel()
-            self._thread.shutdown(wait=False, cancel_futures=True)
+            await asyncio.to_thread(self._thread.shutdown, cancel_futures=True)
 
     async def ask(self, question: Question) -> list[dict[str, Any]]:
         """Return the answers to a question; Refusal (503) where too many texts wait already."""

@@ -4,7 +4,8 @@ import logging
 import math
 import socket
 from collections.abc import Callable
-from threading import Thread
+from contextlib import suppress
+from threading import Event, Thread
 
 import uvicorn
 
@@ -31,16 +32,24 @@ def serve(server: uvicorn.Server, sockets: list[socket.socket], *, ready: Callab
     `ready` is called once requests are answered. A second signal ends the process at once.
     """
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
-    interruption = Interruption(wait=True)
+    interruption, ended = Interruption(wait=True), Event()
     with interruption.watching():
-        thread = Thread(target=server.run, args=(sockets,), name="server", daemon=True)
-        thread.start()
+        Thread(target=_run, args=(server, sockets, ended), name="server", daemon=True).start()
         told = False
-        while thread.is_alive() and not interruption.noted:
-            thread.join(0.1 if told else 0.01)
+        while not (ended.wait(0.1 if told else 0.01) or interruption.noted):
             if server.started and not told:
                 ready()
                 told = True
         server.should_exit = True
-        thread.join()
+        with suppress(KeyboardInterrupt, SystemExit):  # the second signal; who watches ends the process, where it waits
+            ended.wait()
+        ended.wait()
     raise RuntimeError("the server ended by itself")
+
+
+def _run(server: uvicorn.Server, sockets: list[socket.socket], ended: Event) -> None:
+    # A join that a signal interrupts takes the thread for ended, whether it is or not (bpo-45274).
+    try:
+        server.run(sockets)
+    finally:
+        ended.set()
