@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -45,25 +45,29 @@ class Echo:
         time.sleep(self.seconds)
         if "fail" in texts:
             raise ArithmeticError("this text is too much")
-        return [{"input": text, "text": text.upper(), "score": 0.0, "probability": 1.0} for text in texts]
+        return [
+            {"input": text, **output, "nbest": [output]} for text, output in ((one, _shouted(one)) for one in texts)
+        ]
 
 
-def server_of(model: Any, *, limits: Limits | None = None, names: tuple[str, ...] = ()) -> uvicorn.Server:
+def _shouted(text: str) -> dict[str, Any]:
+    return {"text": text.upper(), "score": 0.0, "probability": 1.0}
+
+
+def server_of(model: Any, *, limits: Limits, names: Sequence[str], runs: Sequence[str]) -> uvicorn.Server:
     """Return a server of a run, or of a model that is made for a test."""
-    limits = limits or Limits()
-    server = (
-        build_server(model, runs=["toy"], names=list(names), limits=limits) if not isinstance(model, Echo) else None
-    )
-    if server is None:
+    if isinstance(model, Echo):
         app = build_app(model, limits, names=list(names))  # type: ignore[arg-type]
-        server = uvicorn.Server(uvicorn.Config(app, ws="none", lifespan="on", log_config=None))
-    return server
+        return uvicorn.Server(uvicorn.Config(app, ws="none", lifespan="on", log_config=None))
+    return build_server(model, runs=list(runs), names=list(names), limits=limits)
 
 
 @contextmanager
-def serving(model: Any, *, limits: Limits | None = None, names: tuple[str, ...] = ()) -> Iterator[httpx.Client]:
+def serving(
+    model: Any, *, limits: Limits | None = None, names: Sequence[str] = (), runs: Sequence[str] = ("toy",)
+) -> Iterator[httpx.Client]:
     """Serve a model until the end of the block; yield a client of it."""
-    server = server_of(model, limits=limits, names=names)
+    server = server_of(model, limits=limits or Limits(), names=names, runs=runs)
     with listening("127.0.0.1", 0) as sockets:
         thread = threading.Thread(target=server.run, args=(sockets,))
         thread.start()

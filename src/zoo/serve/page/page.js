@@ -58,20 +58,19 @@ async function predict(event) {
   const mine = (asked = new AbortController());
   complain("");
   at("status").textContent = "Predicting.";
+  const found = await answer(mine.signal);
+  if (mine !== asked) return; // a newer question has taken its place
+  if (found.error === undefined) return show(found.predictions[0]);
+  hide();
+  complain(found.error);
+}
+
+async function answer(signal) {
+  const headers = { "Content-Type": "application/json" };
   try {
-    const answer = await fetch("predict", {
-      method: "POST",
-      headers: { "Content-Type": "application/json" },
-      body: JSON.stringify(question()),
-      signal: mine.signal,
-    });
-    const values = await answer.json();
-    if (!answer.ok) throw new Error(values.error);
-    show(values.predictions[0]);
-  } catch (error) {
-    if (mine !== asked) return; // a newer question has taken its place
-    hide();
-    complain(error instanceof TypeError ? "The server does not answer; is it still running?" : String(error.message));
+    return await (await fetch("predict", { method: "POST", headers, body: JSON.stringify(question()), signal })).json();
+  } catch {
+    return { error: "The server does not answer; is it still running?" };
   }
 }
 
