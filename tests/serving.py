@@ -16,6 +16,7 @@ from zoo.serve.question import Search
 from zoo.serve.server import build_server
 
 PATIENCE = 60
+URL = "http://localhost:8000/"
 
 
 class Echo:
@@ -57,9 +58,9 @@ def _shouted(text: str) -> dict[str, Any]:
 def server_of(model: Any, *, limits: Limits, names: Sequence[str], runs: Sequence[str]) -> uvicorn.Server:
     """Return a server of a run, or of a model that is made for a test."""
     if isinstance(model, Echo):
-        app = build_app(model, limits, names=list(names))  # type: ignore[arg-type]
+        app = build_app(model, limits, names=list(names), url=URL)  # type: ignore[arg-type]
         return uvicorn.Server(uvicorn.Config(app, ws="none", lifespan="on", log_config=None))
-    return build_server(model, runs=list(runs), names=list(names), limits=limits)
+    return build_server(model, runs=list(runs), names=list(names), limits=limits, url=URL)
 
 
 @contextmanager

@@ -107,7 +107,7 @@ def test_the_page_shows_every_key_and_status(client: httpx.Client) -> None:
 def test_the_page_is_text_whatever_the_document_holds() -> None:
     document = describe(Limits(), [])
     document["info"]["description"] = "<b>bold</b>"
-    assert "&lt;b&gt;bold&lt;/b&gt;" in page_of(document)
+    assert "&lt;b&gt;bold&lt;/b&gt;" in page_of(document, "http://localhost/")
 
 
 def test_the_files_of_the_pages_are_in_the_package() -> None:

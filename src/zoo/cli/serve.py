@@ -37,7 +37,8 @@ def _answer(model: Any, options: argparse.Namespace, sockets: list[socket.socket
                  "docs/serving.md says how to put a proxy before it")  # fmt: skip
     limits = Limits(texts=options.max_texts, characters=options.max_length, waiting=options.max_waiting,
                     seconds=options.timeout, window=options.window / 1000)  # fmt: skip
-    server = build_server(model, runs=options.runs, names=[options.host, *options.allow_host], limits=limits)
+    server = build_server(model, runs=options.runs, names=[options.host, *options.allow_host],
+                          limits=limits, url=url)  # fmt: skip
     told = f"serving {' '.join(options.runs)} at {url} (API: {url}docs; end: Ctrl-C)"
     serve(server, sockets, ready=lambda: say(told))
 

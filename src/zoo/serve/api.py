@@ -40,8 +40,7 @@ def describe(limits: Limits, labels: Sequence[str]) -> Values:
         "components": {
             "schemas": {
                 "Question": _question(limits, labels),
-                "Answer": _object({"runs": _list(_text("a run that answers")),
-                                   "predictions": _list({"$ref": f"#/components/schemas/{prediction}"})}),
+                "Answer": _answer(prediction),
                 prediction: _label_prediction() if labels else _sequence_prediction(),
                 "Health": _health_values(),
                 "Error": _object({"error": _text("what is wrong, and how to mend it")}),
@@ -82,6 +81,14 @@ def _question(limits: Limits, labels: Sequence[str]) -> Values:
     return {**_object(properties, required=["texts"]), "additionalProperties": False}
 
 
+def _answer(prediction: str) -> Values:
+    predictions = _list({"$ref": f"#/components/schemas/{prediction}"})
+    return _object({
+        "runs": _list(_text("a run that answers")),
+        "predictions": {**predictions, "description": "one for each text, in their order"},
+    })  # fmt: skip
+
+
 def _sequence_prediction() -> Values:
     output = {
         "text": _text("the output"),
@@ -91,7 +98,11 @@ def _sequence_prediction() -> Values:
     weights = {**_list(_list(_number("how much an output token looks at a source token"))),
                "description": "a row for each token of `target`, a column for each of `source`"}  # fmt: skip
     tokens = {side: _list(_text(f"a token of the {side}; ⊙ is its end")) for side in ("source", "target")}
-    more = {"nbest": _list(_object(output)), "attention": _object({**tokens, "weights": weights}), **_remarks()}
+    more = {
+        "nbest": {**_list(_object(output)), "description": "the best outputs, where `nbest` asks for them"},
+        "attention": {**_object({**tokens, "weights": weights}), "description": "where it is asked for"},
+        **_remarks(),
+    }
     return _object({"input": _text("the text"), **output, **more}, required=["input", *output])
 
 
@@ -123,7 +134,7 @@ def _health_values() -> Values:
         "task": {"type": "string", "enum": ["sequences", "labels"], "description": "what the model finds"},
         "attention": {"type": "boolean", "description": "whether it can be asked for"},
         "waiting": {**whole, "description": "texts that wait for the model"},
-        "limits": _object({**limits, "seconds": _number()}),
+        "limits": {**_object({**limits, "seconds": _number()}), "description": "the most that is taken"},
     })  # fmt: skip
 
 
@@ -175,21 +186,21 @@ TEMPLATE = """\
 """
 
 
-def page_of(document: Values) -> str:
-    """Write an OpenAPI document as HTML."""
+def page_of(document: Values, url: str) -> str:
+    """Write the OpenAPI document of the server at `url` as HTML."""
     parts = [f"<p>{escape(document['info']['description'])}</p>"]
     for path, methods in document["paths"].items():
-        parts += [_operation(path, method, operation) for method, operation in methods.items()]
+        parts += [_operation(url, path, method, operation) for method, operation in methods.items()]
     parts.append("<h2>Values</h2>")
     parts += [_schema(name, schema) for name, schema in document["components"]["schemas"].items()]
     return TEMPLATE.format(body="\n".join(parts))
 
 
-def _operation(path: str, method: str, operation: Values) -> str:
+def _operation(url: str, path: str, method: str, operation: Values) -> str:
     parts = [f"<h2><code>{method.upper()} {escape(path)}</code></h2>", f"<p>{escape(operation['summary'])}.</p>"]
     if "requestBody" in operation:
         example = json.dumps(operation["requestBody"]["content"]["application/json"]["example"])
-        call = f"curl -H 'Content-Type: application/json' -d '{example}' http://localhost:8000{path}"
+        call = f"curl -H 'Content-Type: application/json' -d '{example}' {url.rstrip('/')}{path}"
         parts.append(f"<pre tabindex='0'><code>{escape(call)}</code></pre>")
     answers = [(code, one["description"], _type(_content(one))) for code, one in operation["responses"].items()]
     return "\n".join([*parts, _table("Answers", ("status", "meaning", "body"), answers)])
@@ -202,10 +213,15 @@ def _content(response: Values) -> Values:
 
 def _schema(name: str, schema: Values) -> str:
     rows = [
-        (key, _type(value), ("" if key in schema["required"] else "(may be left out) ") + value.get("description", ""))
+        (key, _type(value), ("" if key in schema["required"] else "(optional) ") + _meaning(value))
         for key, value in schema["properties"].items()
     ]
-    return f"<h3 id='{escape(name)}'>{escape(name)}</h3>\n{_table(name, ('key', 'type', 'meaning'), rows)}"
+    return f"<h3 id='{escape(name)}'>{escape(name)}</h3>\n{_table(f'Keys of {name}', ('key', 'type', 'meaning'), rows)}"
+
+
+def _meaning(schema: Values) -> str:
+    """Return what a schema says of a value, or of each where it is a list without a word of its own."""
+    return str(schema.get("description") or schema.get("items", {}).get("description", ""))
 
 
 def _type(schema: Values) -> str:

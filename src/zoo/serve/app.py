@@ -36,14 +36,14 @@ DRAINED = 16
 """Bodies up to so many times too large are read to their end, so that the sender hears the answer."""
 
 
-def build_app(predictor: Predictor, limits: Limits, *, names: list[str]) -> ASGIApp:
-    """Return what answers to requests; `names` are those of the server beside localhost."""
-    service = Service(predictor, limits)
+def build_app(predictor: Predictor, limits: Limits, *, names: list[str], url: str) -> ASGIApp:
+    """Return what answers to requests at `url`; `names` are those of the server beside localhost."""
+    service, document = Service(predictor, limits), describe(limits, predictor.labels)
     routes = [
         Route("/predict", service.predict, methods=["POST"]),
         Route("/health", service.health),
-        Route("/openapi.json", fixed(json.dumps(describe(limits, predictor.labels)), "application/json")),
-        Route("/docs", fixed(page_of(describe(limits, predictor.labels)), "text/html")),
+        Route("/openapi.json", fixed(json.dumps(document), "application/json")),
+        Route("/docs", fixed(page_of(document, url), "text/html")),
         *(Route(path, fixed((PAGE / name).read_text(encoding="utf-8"), kind)) for path, (name, kind) in FILES.items()),
     ]
     handlers: Any = {HTTPException: wrong_address, Refusal: refuse, Exception: fail}

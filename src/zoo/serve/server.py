@@ -16,10 +16,12 @@ from zoo.serve.limits import Limits
 from zoo.serve.predictor import Predictor
 
 
-def build_server(model: Run | Committee, *, runs: list[str], names: list[str], limits: Limits) -> uvicorn.Server:
-    """Return a server that answers with a model of these runs; `names` are those of the server beside localhost."""
+def build_server(
+    model: Run | Committee, *, runs: list[str], names: list[str], limits: Limits, url: str
+) -> uvicorn.Server:
+    """Return a server at `url` that answers with a model of these runs; `names` are its own beside localhost."""
     return uvicorn.Server(uvicorn.Config(
-        build_app(Predictor(model, runs), limits, names=names),
+        build_app(Predictor(model, runs), limits, names=names, url=url),
         loop="asyncio", http="h11", ws="none", lifespan="on", log_config=None, access_log=False, server_header=False,
         proxy_headers=False, limit_concurrency=limits.connections,
         timeout_graceful_shutdown=math.ceil(limits.seconds) + 1,

@@ -119,7 +119,7 @@ function row(output, number) {
 
 function remarks(found) {
   const said = [];
-  if (found.unknown) said.push("Unknown to the model: " + found.unknown.map((token) => "“" + token + "”").join(", ") + ".");
+  if (found.unknown) said.push("Unknown to the model: " + found.unknown.map((token) => "“" + visible(token) + "”").join(", ") + ".");
   if (found.cut_to) said.push("The text was cut to " + found.cut_to + " tokens.");
   return said.join(" ");
 }
