@@ -648,7 +648,7 @@ def test_no_experiment_may_be_said(capsys: pytest.CaptureFixture[str]) -> None:
 def test_an_answer_is_one_line_whatever_it_holds() -> None:
     label = Label("la\nbel\t0", 0.75, {"la\nbel\t0": 0.75, "b": 0.25})
     assert as_text("x", label, 1) == "la\\nbel\\t0\t0.7500"
-    assert as_text("x", [Output("a\r\nb", -1.0), Output("r\\", -2.0)], 2) == "a\\r\\nb\tr\\"
+    assert as_text("x", [Output("a\r\nb", -1.0, 0.3), Output("r\\", -2.0, 0.1)], 2) == "a\\r\\nb\tr\\"
 
 
 @pytest.mark.parametrize(

@@ -275,7 +275,7 @@ def test_equal_texts_of_a_ballot_add_up_and_shares_are_of_whole_probabilities() 
 def test_the_most_votes_win_and_of_equals_the_first_named() -> None:
     assert [one.text for one in elect([{"a": 0.6, "b": 0.4}, {"b": 0.7, "c": 0.3}], 2)] == ["b", "a", "c"]
     assert [one.text for one in elect([{"x": 0.5, "y": 0.5}, {"y": 0.5, "x": 0.5}], 2)] == ["x", "y"]
-    assert elect([{"x": 1.0}], 1) == [Output("x", 0.0)]
+    assert elect([{"x": 1.0}], 1) == [Output("x", 0.0, 1.0)]
 
 
 def test_runs_that_cannot_answer_together_are_refused(here: Path, toy: Toy) -> None:

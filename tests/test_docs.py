@@ -30,7 +30,7 @@ PAGES = [path for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted
          if path.exists()]  # fmt: skip
 TRAINERS = (["zoo-train"], ["zoo", "train"], ["python", "-m", "zoo", "train"])
 OURS = ("zoo-train", "zoo", "python")
-OTHERS = ("python3", ".", "pip", "make", "tensorboard", "printf", "cat", "gzip", "git", "cd", "head", "source")
+OTHERS = ("python3", ".", "pip", "make", "curl", "tensorboard", "printf", "cat", "gzip", "git", "cd", "head", "source")
 TOYS = ("dataset=copy", "dataset=reverse", "dataset=sort", "dataset=parity")
 SMALL_TOY = ["dataset.train_size=64", "dataset.valid_size=8", "dataset.test_size=8"]
 LISTINGS = ("models", "datasets", "--version", "--help")
@@ -196,6 +196,7 @@ def understand(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     space_file = zoo.cli.tune._space_file
     monkeypatch.setattr("zoo.cli.tune._space_file", lambda name, model: space_file(None, model))
     monkeypatch.setattr("zoo.cli.tune._search", lambda *words: (_ for _ in ()).throw(Opened))
+    monkeypatch.setattr("zoo.serve.port.listening", lambda host, port: (_ for _ in ()).throw(Opened))
     monkeypatch.setattr("zoo.benchmark.measure", lambda config, **options: (_ for _ in ()).throw(Opened))
     with pytest.raises(Opened):
         cli.run(verb)

@@ -128,7 +128,7 @@ def test_the_wheel_holds_every_module_and_every_yaml(wheel: Path) -> None:
     source = ROOT / "src"
     modules = {str(path.relative_to(source)) for path in (source / "zoo").rglob("*.py")}
     configs = {f"zoo/configs/{path.relative_to(ROOT / 'configs')}" for path in (ROOT / "configs").rglob("*.yaml")}
-    assert modules | configs | {"zoo/py.typed"} <= names
+    assert modules | configs | {"zoo/py.typed", "zoo/serve/page/index.html"} <= names
     assert not [name for name in names if name.startswith(("tests", "scripts", "configs"))]
 
 

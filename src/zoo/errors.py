@@ -47,7 +47,7 @@ class MemoryLimitError(ZooError, MemoryError):
 
 
 class BusyError(ZooError):
-    """A run directory that another process is using."""
+    """A run directory or a port that another process is using."""
 
     exit_code = 8
 

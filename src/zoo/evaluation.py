@@ -33,6 +33,11 @@ class Decoding(NamedTuple):
     length_penalty: float = 1.0
     nbest: int = 1
 
+    def log_probability(self, found: Hypothesis) -> float:
+        """Return the log-probability of an output of such a search, whose score is that over a power of its length."""
+        length = min(len(found.ids) + 1, self.max_length)  # with the end symbol, where it came in time
+        return found.score * float(length ** (self.length_penalty if self.width > 1 else 1.0))
+
 
 @torch.no_grad()
 def validate(

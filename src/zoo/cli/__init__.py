@@ -90,6 +90,12 @@ def _explore(arguments: list[str]) -> int:
     return explore(arguments)
 
 
+def _serve(arguments: list[str]) -> int:
+    from zoo.cli.serve import serve
+
+    return serve(arguments)
+
+
 def _benchmark(arguments: list[str]) -> int:
     from zoo.cli.bench import benchmark
 
@@ -137,6 +143,7 @@ VERBS: dict[str, tuple[str, Callable[[list[str]], int]]] = {
     "compare": ("show runs side by side, and whether the difference of two is real", _compare),
     "diagnose": ("say what is wrong with a run, by its curves, and what to try", _diagnose),
     "explore": ("reduce, cluster and draw what a run, a table or a dataset holds", _explore),
+    "serve": ("answer over HTTP, to programs and on a page to type into", _serve),
     "benchmark": ("measure how fast a model trains and decodes on this machine", _benchmark),
     "tune": ("search for good settings, trial by trial", _tune),
     "models": ("list the models", _models),

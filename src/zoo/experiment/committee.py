@@ -110,8 +110,9 @@ class Committee:
         """Return the outputs by the mean of their log-probabilities over all runs."""
         named = self._named(lines, decodings)
         pairs = [(line, text) for line, texts in zip(lines, named, strict=True) for text in texts]
-        scores = iter(self.scores([line for line, _ in pairs], [text for _, text in pairs]))
-        outputs = [[Output(text, next(scores)) for text in texts] for texts in named]
+        logs, tokens = self._mean_logs([line for line, _ in pairs], [text for _, text in pairs])
+        rated = zip(self._scores(logs, tokens), np.exp(logs).tolist(), strict=True)
+        outputs = [[Output(text, *next(rated)) for text in texts] for texts in named]
         return [sorted(found, key=lambda one: -one.score) for found in outputs]
 
     def _named(self, lines: list[str], decodings: list[Decoding]) -> list[list[str]]:
@@ -126,13 +127,19 @@ class Committee:
 
     def scores(self, lines: list[str], outputs: list[str]) -> list[float]:
         """Return the score of each output for its line: its mean log-probability over length to the penalty's power."""
+        return self._scores(*self._mean_logs(lines, outputs))
+
+    def _scores(self, logs: Array, tokens: Array) -> list[float]:
+        return [float(score) for score in logs / tokens ** self.groups[0].setting.decoding.length_penalty]
+
+    def _mean_logs(self, lines: list[str], outputs: list[str]) -> tuple[Array, Array]:
+        """Return the means over the runs of each output's log-probability and of its number of tokens."""
         logs, tokens = np.zeros(len(lines)), np.zeros(len(lines))
         for group, size in zip(self.groups, self.sizes, strict=True):
             found, lengths = group.log_probabilities(lines, outputs)
             logs += size * found
             tokens += size * lengths
-        runs, penalty = len(self.runs), self.groups[0].setting.decoding.length_penalty
-        return [float(score) for score in logs / runs / (tokens / runs) ** penalty]
+        return logs / len(self.runs), tokens / len(self.runs)
 
     def _elected(self, lines: list[str], decodings: list[Decoding]) -> list[list[Output]]:
         """Return the outputs by their votes."""
@@ -225,8 +232,7 @@ Ballot = dict[str, float]
 
 def ballot_of(found: Sequence[Hypothesis], codec: Codec, decoding: Decoding, *, votes: int) -> Ballot:
     """Divide `votes` among a group's outputs for a source by their probabilities; equal texts add up."""
-    lengths = [min(len(one.ids) + 1, decoding.max_length) for one in found]  # with end symbol, where it came in time
-    logs = np.array([one.score * n**decoding.length_penalty for one, n in zip(found, lengths, strict=True)])
+    logs = np.array([decoding.log_probability(one) for one in found])
     shares = np.exp(logs - logs.max())
     ballot: Ballot = {}
     for one, share in zip(found, (votes * shares / shares.sum()).tolist(), strict=True):
@@ -242,4 +248,4 @@ def elect(ballots: Sequence[Ballot], voters: int) -> list[Output]:
         for text, share in ballot.items():
             votes[text] = votes.get(text, 0.0) + share
     ranked = sorted(votes.items(), key=lambda pair: -pair[1])
-    return [Output(text, math.log(max(share / voters, 1e-300))) for text, share in ranked]
+    return [Output(text, math.log(max(share / voters, 1e-300)), share / voters) for text, share in ranked]

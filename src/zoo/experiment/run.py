@@ -1,5 +1,6 @@
 """A finished run, opened to evaluate, predict and draw."""
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -25,10 +26,14 @@ from zoo.search import Hypothesis
 
 
 class Output(NamedTuple):
-    """A text that a sequence model gives, and its log-probability over length to the power of the penalty."""
+    """A text that a sequence model gives, its log-probability over length to the power of the penalty, its probability.
+
+    Of runs that vote the probability is the share of the votes.
+    """
 
     text: str
     score: float
+    probability: float
 
 
 class Label(NamedTuple):
@@ -192,8 +197,10 @@ class Run:
         if "text" in self.coding.codecs:
             return labels_of(self.probabilities(lines), self.coding.labels)
         tgt = self.coding.codecs["tgt"]
-        outputs = [[Output(tgt.decode(one.ids), one.score) for one in found]
-                   for found in self.hypotheses(lines, decoding)]  # fmt: skip
+        outputs = [
+            [Output(tgt.decode(one.ids), one.score, math.exp(decoding.log_probability(one))) for one in found]
+            for found in self.hypotheses(lines, decoding)
+        ]
         return [found if nbest > 1 else found[0] for found in outputs]
 
     def probabilities(self, lines: list[str]) -> Array:
@@ -219,11 +226,15 @@ class Run:
         src, tgt = codecs["src"].encode_many(lines).cut(longest), codecs["tgt"].encode_many(outputs).cut(longest)
         return log_probabilities(self.model, PairCorpus(src=src, tgt=tgt), self.setting), tgt.lengths + 1
 
-    def attention(self, text: str) -> tuple[Array, list[str], list[str]]:
-        """Return the attention of the output for `text`, (output time, source time), and the tokens of both."""
+    def attention(self, text: str, *, beam: int | None = None, nbest: int = 1) -> tuple[Array, list[str], list[str]]:
+        """Return the attention of the output for `text`, (output time, source time), and the tokens of both.
+
+        The output is the best of those that `predict` finds with the same options.
+        """
         if not has_attention(self.model, self.config):
             raise ConfigError(f"model={self.config.model.name} of this run has no attention over a source to draw")
-        return attention_of(self.model, self.coding, self.setting, text, self.config.model.max_length)
+        setting = self.setting._replace(decoding=self.decoding(beam, nbest))
+        return attention_of(self.model, self.coding, setting, text, self.config.model.max_length)
 
     def draw_attention(self, text: str, path: Path) -> None:
         """Write a picture of the attention of the output for `text` as a PNG file."""

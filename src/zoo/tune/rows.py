@@ -70,7 +70,7 @@ def ranked(rows: Sequence[Row], direction: str | None = None) -> list[Row]:
 
 
 def _place(row: Row) -> int:
-    return max(1, STATES.index(row.status))
+    return max(1, STATES.index(row.status)) if row.status in STATES else 1
 
 
 def write_csv(path: Path, rows: Sequence[Row]) -> None:
