@@ -90,6 +90,12 @@ def _benchmark(arguments: list[str]) -> int:
     return benchmark(arguments)
 
 
+def _export(arguments: list[str]) -> int:
+    from zoo.cli.export import export
+
+    return export(arguments)
+
+
 def _models(arguments: list[str]) -> int:
     if arguments == ["--pretrained"]:
         from zoo.cli.help import pretrained
@@ -125,6 +131,7 @@ VERBS: dict[str, tuple[str, Callable[[list[str]], int]]] = {
     "compare": ("show runs side by side, and whether the difference of two is real", _compare),
     "diagnose": ("say what is wrong with a run, by its curves, and what to try", _diagnose),
     "benchmark": ("measure how fast a model trains and decodes on this machine", _benchmark),
+    "export": ("write a model for torch.export, ONNX or CTranslate2, proved to be equal", _export),
     "models": ("list the models", _models),
     "datasets": ("list the datasets", _datasets),
 }
