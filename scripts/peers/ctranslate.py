@@ -4,17 +4,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
-from torch import Tensor, nn
-
 from zoo.data.vocab import RESERVED
+from zoo.export.translator import save_translator
 from zoo.models.transformer import Transformer
-from zoo.nn.attention import CrossAttention, SelfAttention
-from zoo.nn.embedding import sinusoids
-from zoo.nn.transformer import DecoderLayer, EncoderLayer
 
 from .interface import Rows
-from .weights import dimensions_of, norm_of
 
 NAME = "CTranslate2"
 
@@ -54,7 +48,7 @@ class Translator:
         self.sources = _vocabulary(model.src_embedding.table.num_embeddings)
         self.ids = {token: index for index, token in enumerate(self.tokens)}
         with TemporaryDirectory() as directory:
-            _save(model, Path(directory))
+            save_translator(model, Path(directory), src_tokens=self.sources, tgt_tokens=self.tokens, longest=LONGEST)
             self.translator = ctranslate2.Translator(
                 directory, compute_type=compute_type, inter_threads=inter_threads, intra_threads=intra_threads
             )
@@ -82,75 +76,3 @@ class Translator:
 
 def _vocabulary(size: int) -> list[str]:
     return [*SYMBOLS, *map(str, range(RESERVED, size))]
-
-
-def _save(model: Transformer, directory: Path) -> None:
-    """Write the model as CTranslate2 reads it."""
-    from ctranslate2.specs import TransformerSpec
-
-    sizes = dimensions_of(model)
-    spec = TransformerSpec.from_config(sizes.layers, sizes.nhead, pre_norm=norm_of(model) == "pre")
-    _set_stack(spec.encoder, spec.encoder.embeddings[0], model.encoder, model.src_embedding.table)
-    _set_stack(spec.decoder, spec.decoder.embeddings, model.decoder, model.tgt_embedding.table)
-    _set_linear(spec.decoder.projection, model.output)
-    for part, encoder_layer in zip(spec.encoder.layer, model.encoder.layers, strict=True):
-        _set_encoder_layer(part, encoder_layer)
-    for part, decoder_layer in zip(spec.decoder.layer, model.decoder.layers, strict=True):
-        _set_decoder_layer(part, decoder_layer)
-    spec.register_source_vocabulary(_vocabulary(sizes.src_vocab))
-    spec.register_target_vocabulary(_vocabulary(sizes.tgt_vocab))
-    spec.config.add_source_eos = True
-    spec.config.layer_norm_epsilon = 1e-5
-    spec.validate()
-    spec.optimize()
-    spec.save(str(directory))
-
-
-def _set_stack(spec: Any, embeddings: Any, stack: nn.Module, table: nn.Embedding) -> None:
-    embeddings.weight = _array(table.weight)
-    spec.position_encodings.encodings = _array(sinusoids(LONGEST, table.embedding_dim).float())
-    if isinstance(stack.norm, nn.LayerNorm):
-        _set_norm(spec.layer_norm, stack.norm)
-
-
-def _set_encoder_layer(spec: Any, layer: EncoderLayer) -> None:
-    _set_self_attention(spec.self_attention, layer.attention, layer.attention_residual.norm)
-    _set_feedforward(spec.ffn, layer.feedforward, layer.feedforward_residual.norm)
-
-
-def _set_decoder_layer(spec: Any, layer: DecoderLayer) -> None:
-    _set_self_attention(spec.self_attention, layer.attention, layer.attention_residual.norm)
-    _set_cross_attention(spec.attention, layer.cross, layer.cross_residual.norm)
-    _set_feedforward(spec.ffn, layer.feedforward, layer.feedforward_residual.norm)
-
-
-def _set_self_attention(spec: Any, attention: SelfAttention, norm: nn.LayerNorm) -> None:
-    _set_linear(spec.linear[0], attention.qkv)
-    _set_linear(spec.linear[1], attention.output)
-    _set_norm(spec.layer_norm, norm)
-
-
-def _set_cross_attention(spec: Any, attention: CrossAttention, norm: nn.LayerNorm) -> None:
-    _set_linear(spec.linear[0], attention.query)
-    _set_linear(spec.linear[1], attention.key_value)
-    _set_linear(spec.linear[2], attention.output)
-    _set_norm(spec.layer_norm, norm)
-
-
-def _set_feedforward(spec: Any, block: Any, norm: nn.LayerNorm) -> None:
-    _set_linear(spec.linear_0, block.inner)
-    _set_linear(spec.linear_1, block.outer)
-    _set_norm(spec.layer_norm, norm)
-
-
-def _set_linear(spec: Any, linear: nn.Linear) -> None:
-    spec.weight, spec.bias = _array(linear.weight), _array(linear.bias)
-
-
-def _set_norm(spec: Any, norm: nn.LayerNorm) -> None:
-    spec.gamma, spec.beta = _array(norm.weight), _array(norm.bias)
-
-
-def _array(weight: Tensor) -> np.ndarray[Any, Any]:
-    array: np.ndarray[Any, Any] = weight.detach().float().cpu().numpy()
-    return array

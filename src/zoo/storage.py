@@ -29,7 +29,7 @@ def write_durably(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-        _sync_directory(path.parent)
+        sync_directory(path.parent)
     except OSError as error:
         message = _storage_message(path, len(content), error)  # before the room is free again
         _remove(temporary)
@@ -48,12 +48,25 @@ def _storage_message(path: Path, needed: int, error: OSError) -> str:
     return f"{path}: cannot be written ({reason}; {needed:,} bytes needed{free}); make room or set run_dir elsewhere"
 
 
-def _sync_directory(directory: Path) -> None:
+def sync_directory(directory: Path) -> None:
+    """Make sure that what was named or renamed in a directory stays so."""
     handle = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def sync_tree(directory: Path) -> None:
+    """Make sure that all files of a directory lie on the disk, whoever wrote them."""
+    for path in directory.rglob("*"):
+        sync_directory(path) if path.is_dir() else _sync_file(path)
+    sync_directory(directory)
+
+
+def _sync_file(path: Path) -> None:
+    with open(path, "rb+") as file:
+        os.fsync(file.fileno())
 
 
 def _remove(path: Path) -> None:

@@ -108,6 +108,12 @@ def _tune(arguments: list[str]) -> int:
     return tune(arguments)
 
 
+def _export(arguments: list[str]) -> int:
+    from zoo.cli.export import export
+
+    return export(arguments)
+
+
 def _models(arguments: list[str]) -> int:
     if arguments == ["--pretrained"]:
         from zoo.cli.help import pretrained
@@ -146,6 +152,7 @@ VERBS: dict[str, tuple[str, Callable[[list[str]], int]]] = {
     "serve": ("answer over HTTP, to programs and on a page to type into", _serve),
     "benchmark": ("measure how fast a model trains and decodes on this machine", _benchmark),
     "tune": ("search for good settings, trial by trial", _tune),
+    "export": ("write a model for torch.export, ONNX or CTranslate2, proved to be equal", _export),
     "models": ("list the models", _models),
     "datasets": ("list the datasets", _datasets),
 }

@@ -114,7 +114,9 @@ def additive_mask(mask: Tensor | None, dtype: torch.dtype) -> Tensor | None:
 
 def causal_mask(time: int, device: torch.device) -> Tensor | None:
     """Return the mask (time, time), True above the diagonal, or None for a single position."""
-    return torch.ones(time, time, dtype=torch.bool, device=device).triu_(1) if time > 1 else None
+    if not torch.compiler.is_exporting() and time == 1:
+        return None
+    return torch.ones(time, time, dtype=torch.bool, device=device).triu_(1)
 
 
 def dot_product_attention(queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor | None) -> Tensor:

@@ -10,11 +10,11 @@ PADDING_ID = 0
 
 
 def padding_mask(lengths: Tensor, time: int, device: torch.device) -> Tensor | None:
-    """Return the mask (batch, time), True where padded, or None where nothing is.
+    """Return the mask (batch, time), True where padded, or None where nothing is; an exported program always has one.
 
     lengths (batch) lie on the CPU, so looking at them waits for no accelerator.
     """
-    if int(lengths.min()) >= time:
+    if not torch.compiler.is_exporting() and int(lengths.min()) >= time:
         return None
     return torch.arange(time) >= lengths[:, None] if device.type == "cpu" else _mask_on(lengths, time, device)
 
@@ -41,6 +41,16 @@ class TokenEmbedding(nn.Module):
             weight = weight.to(torch.get_autocast_dtype(weight.device.type))
         vectors = F.embedding(tokens, weight, self.table.padding_idx)
         return vectors if self.scale == 1.0 else vectors * self.scale
+
+
+def weighted_sum(ids: Tensor, table: Tensor, weights: Tensor) -> Tensor:
+    """Return the sum (batch, dim) of the rows of table (vocab, dim) that ids (batch, time) name, times their weights.
+
+    The rows themselves are never laid out, but in an exported program, whose time may be 1.
+    """
+    if torch.compiler.is_exporting():
+        return torch.bmm(weights[:, None], F.embedding(ids, table))[:, 0]
+    return F.embedding_bag(ids, table, mode="sum", per_sample_weights=weights)
 
 
 def sinusoids(length: int, dim: int) -> Tensor:
@@ -124,9 +134,10 @@ class Rotary(nn.Module):
         self.dim = dim
         self.register_buffer("cos", torch.empty(0), persistent=False)
         self.register_buffer("sin", torch.empty(0), persistent=False)
-        self._grow(64)
+        self.grow(64)
 
-    def _grow(self, length: int) -> None:
+    def grow(self, length: int) -> None:
+        """Make the tables hold `length` positions."""
         angles = _angles(length, self.dim).repeat(1, 2)  # (length, dim): feature i is paired with i + dim / 2
         self.cos, self.sin = angles.cos().to(self.cos.device), angles.sin().to(self.sin.device)
 
@@ -134,7 +145,7 @@ class Rotary(nn.Module):
         """Turn x (..., time, dim) as positions `start`, `start` + 1, ..."""
         end = start + x.size(-2)
         if end > len(self.cos):
-            self._grow(2 * end)
+            self.grow(2 * end)
         left, right = x.chunk(2, -1)
         turned = torch.cat([-right, left], -1)
         return x * self.cos[start:end].to(x.dtype) + turned * self.sin[start:end].to(x.dtype)

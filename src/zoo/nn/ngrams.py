@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.nn.dropout import Dropout
-from zoo.nn.embedding import PADDING_ID
+from zoo.nn.embedding import PADDING_ID, weighted_sum
 
 FACTORS = 0x1F7A5C3D9E8B4A67, 0x3C79AC492BA7B653, 0x1C69B3F74AC4AE35
 """Odd, and otherwise arbitrary: that of a step from token to token, and two that spread the result."""
@@ -43,6 +43,8 @@ class RunSum(nn.Module):
 
     def forward(self, text: Tensor, lengths: Tensor) -> Tensor:
         """Return (batch, dim) of text (batch, time); lengths (batch) lie on the CPU."""
+        if torch.compiler.is_exporting():
+            text = F.pad(text, (0, self.ngrams - 1))  # so that there is a run of each width, whatever the time
         lengths = lengths.to(text.device, non_blocking=True)[:, None]
         places = torch.ones_like(text).cumsum(1)  # from 1
         counts = sum((lengths - width).clamp(min=-1) + 1 for width in range(1, self.ngrams + 1))
@@ -57,7 +59,7 @@ class RunSum(nn.Module):
     def _add(self, table: nn.Embedding, ids: Tensor, inside: Tensor, scale: Tensor) -> Tensor:
         """Return the sum (batch, dim) of the vectors of those ids (batch, count) that are inside."""
         weights = self.dropout(inside.to(scale.dtype) * scale)
-        return F.embedding_bag(ids, table.weight, mode="sum", per_sample_weights=weights)
+        return weighted_sum(ids, table.weight, weights)
 
     def extra_repr(self) -> str:
         return f"ngrams={self.ngrams}, buckets={self.buckets}"

@@ -8,6 +8,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from zoo.nn.attention import ScoredAttention
 from zoo.nn.dropout import Dropout
+from zoo.nn.unrolled import run_unrolled, scan_time
 
 CELLS: dict[str, type[nn.LSTM] | type[nn.GRU] | type[nn.RNN]] = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 """Hochreiter and Schmidhuber (1997), Cho et al. (2014), Elman (1990)."""
@@ -32,6 +33,8 @@ def build_cell(
 
 def run_cell(network: nn.RNNBase, inputs: Tensor, hidden: Hidden | None = None) -> tuple[Tensor, Hidden]:
     """Run torch's network over inputs (batch, time, dim); return its outputs and last states as a tuple."""
+    if torch.compiler.is_exporting():
+        return run_unrolled(network, inputs, hidden)
     given = None if hidden is None else hidden if isinstance(network, nn.LSTM) else hidden[0]
     outputs, last = network(inputs, given)
     return outputs, last if isinstance(last, tuple) else (last,)
@@ -65,7 +68,9 @@ class RecurrentEncoder(nn.Module):
         Returns the outputs (batch, time, hidden_size), zero where padded, and the states after each sequence's last
         token (and, backwards, its first) as (layers, batch, hidden_size).
         """
-        if int(lengths.min()) >= inputs.size(1):
+        if torch.compiler.is_exporting():
+            outputs, hidden = run_unrolled(self.network, inputs, lengths=lengths)
+        elif int(lengths.min()) >= inputs.size(1):
             outputs, hidden = run_cell(self.network, inputs)
         else:
             outputs, hidden = self._run_packed(inputs, lengths.clamp(min=1))
@@ -168,12 +173,25 @@ class RecurrentDecoder(nn.Module):
         return inputs.new_zeros(len(inputs), self.hidden_size)
 
     def _run_feeding(self, inputs: Tensor, hidden: Hidden, memory: Memory) -> tuple[Tensor, Tensor]:
+        if torch.compiler.is_exporting():
+            return self._scan_feeding(inputs, hidden, memory)
         vectors, weights, feed = [], [], self.first_feed(inputs)
         for position in inputs.unbind(1):
             feed, hidden, looked_at = self.step(position, hidden, feed, memory)
             vectors.append(feed)
             weights.append(looked_at)
         return torch.stack(vectors, 1), torch.stack(weights, 1)
+
+    def _scan_feeding(self, inputs: Tensor, hidden: Hidden, memory: Memory) -> tuple[Tensor, Tensor]:
+        """Return what `_run_feeding` does, for inputs of a time that is not known yet."""
+
+        def advance(state: Hidden, position: Tensor) -> tuple[Hidden, Hidden]:
+            feed, after, looked_at = self.step(position, state[1:], state[0], memory)
+            return (feed, *after), (feed.clone(), looked_at)
+
+        state = (self.first_feed(inputs), *hidden)
+        _, (vectors, weights) = scan_time(advance, state, inputs.transpose(0, 1))
+        return vectors.transpose(0, 1), weights.transpose(0, 1)
 
     def _attend(self, outputs: Tensor, memory: Memory) -> tuple[Tensor, Tensor | None]:
         """Return tanh(W [context; state]) (Luong et al., 2015, eq. 5) for outputs (batch, time, hidden_size)."""

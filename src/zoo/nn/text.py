@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.nn.dropout import Dropout
-from zoo.nn.embedding import SinusoidalPositions, TokenEmbedding, padding_mask
+from zoo.nn.embedding import SinusoidalPositions, TokenEmbedding, padding_mask, weighted_sum
 from zoo.nn.recurrent import CELLS, Hidden, RecurrentEncoder
 from zoo.nn.transformer import LayerOptions, TransformerEncoder
 
@@ -29,9 +29,7 @@ class BagEncoder(nn.Module):
         table = self.embedding.table.weight
         lengths = lengths.to(text.device, non_blocking=True)[:, None]
         inside = torch.ones_like(text).cumsum(1) <= lengths
-        return F.embedding_bag(
-            text, table, mode="sum", per_sample_weights=inside.to(table.dtype) / lengths.clamp(min=1)
-        )
+        return weighted_sum(text, table, inside.to(table.dtype) / lengths.clamp(min=1))
 
 
 class WindowEncoder(nn.Module):
@@ -69,8 +67,8 @@ class WindowEncoder(nn.Module):
     def _strongest(self, window: nn.Module, signals: Tensor, lengths: Tensor) -> Tensor:
         """Return each pattern's largest value (batch, hidden_size) over the windows within the text."""
         width = int(window.kernel_size[0])  # type: ignore[index]
-        signals = F.pad(signals, (0, max(0, width - signals.size(2))))
-        matches = window(signals)  # (batch, hidden_size, time - width + 1)
+        missing = width - 1 if torch.compiler.is_exporting() else max(0, width - signals.size(2))
+        matches = window(F.pad(signals, (0, missing)))  # (batch, hidden_size, time + missing - width + 1)
         outside = padding_mask((lengths - width + 1).clamp(min=1), matches.size(2), matches.device)
         if outside is not None:
             matches = matches.masked_fill(outside[:, None], torch.finfo(matches.dtype).min)
