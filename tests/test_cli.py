@@ -42,7 +42,7 @@ TINY = [
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[TrainConfig]:
     """Collect the configs that would be trained."""
     configs: list[TrainConfig] = []
-    monkeypatch.setattr(zoo.cli.train, "_train_one", configs.append)
+    monkeypatch.setattr(zoo.cli.train, "_train_one", lambda config, swept=(): configs.append(config))
     return configs
 
 
@@ -377,7 +377,7 @@ def test_a_failing_job_of_a_multirun_does_not_end_the_others(
 ) -> None:
     seeds = []
 
-    def train(config: TrainConfig) -> None:
+    def train(config: TrainConfig, swept: object = ()) -> None:
         seeds.append(config.seed)
         if config.seed == 2:
             raise DivergenceError("the loss is nan")

@@ -38,7 +38,7 @@ from zoo.config import (
 )
 from zoo.data.vocab import BOS, EOS
 from zoo.errors import BusyError, CheckpointError, ConfigError, DataError, DivergenceError, StorageError
-from zoo.experiment import Label, Output, measure, open_run, saving, session, train
+from zoo.experiment import Label, Output, gallery, measure, open_run, saving, session, train
 from zoo.experiment.directory import RunDirectory, locked
 from zoo.experiment.machine import choose_device, choose_precision, random_states, restore_random_states, seed_all
 from zoo.record import Recorder
@@ -109,7 +109,10 @@ def test_a_run_of_sequences_leaves_the_files_of_the_design(here: Path, toy: Toy)
     names = {path.name for path in run.iterdir()} - {".lock"}
     events = {name for name in names if name.startswith("events.out.tfevents.")}
     assert len(events) == 1
-    assert names - events == {"config.yaml", "vocabulary", "checkpoints", "metrics.jsonl", "results.json", "train.log"}
+    assert names - events == {
+        "config.yaml", "vocabulary", "checkpoints", "metrics.jsonl", "results.json", "train.log",
+        "projector", "projector_config.pbtxt",
+    }  # fmt: skip
     written = json.loads((run / "results.json").read_text())
     assert written == {key: value for key, value in results.items() if key != "run_dir"}
     assert {"best_epoch", "epochs", "steps", "seconds", "parameters", "seed"} <= set(written)
@@ -649,9 +652,9 @@ def test_a_picture_that_fails_does_not_end_a_training(here: Path, toy: Toy, monk
     def fail(*arguments: Any) -> None:
         raise RuntimeError("no ink")
 
-    monkeypatch.setattr(session, "attention_of", fail)
+    monkeypatch.setattr(gallery, "attention_of", fail)
     run = Path(train(toy(epochs=1, model=TINY))["run_dir"])
-    assert "the attention picture was left out (no ink)" in (run / "train.log").read_text()
+    assert "the attention pictures were left out (no ink)" in (run / "train.log").read_text()
 
 
 def test_a_model_without_attention_says_so(here: Path, toy: Toy) -> None:

@@ -223,7 +223,7 @@ def test_a_training_does_not_begin_after_a_signal_that_was_swallowed(here: Path)
 def test_a_signal_that_comes_as_an_error_stops_a_sweep(
     here: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    def train(config: TrainConfig) -> None:
+    def train(config: TrainConfig, swept: object = ()) -> None:
         with suppress(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
         raise AttributeError("'NoneType' object has no attribute 'x'")
@@ -242,7 +242,7 @@ def jobs(here: Path, monkeypatch: pytest.MonkeyPatch) -> list[TrainConfig]:
     """Collect the jobs that are trained; seed 2 fails, seed 4 is killed at its first try."""
     trained: list[TrainConfig] = []
 
-    def train(config: TrainConfig) -> dict[str, object]:
+    def train(config: TrainConfig, swept: object = ()) -> dict[str, object]:
         trained.append(config)
         if config.seed == 2:
             raise DivergenceError("the loss is nan")

@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Collection
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,7 +12,7 @@ from zoo.cli.diagnose import concerns
 from zoo.cli.overrides import Override
 from zoo.cli.streams import say
 from zoo.cli.sweep import is_multirun
-from zoo.config import DATASETS, TrainConfig
+from zoo.config import DATASETS, GROUPS, TrainConfig
 from zoo.errors import ConfigError, unknown
 
 SWITCHES = {"--multirun", "-m", "--resolve", "--run", "-r", "--shell-completion", "-sc", "--hydra-help"}
@@ -146,13 +147,13 @@ def _path_to_resume(parsed: list[Override], *, multirun: bool) -> str:
 def _hydra(arguments: list[str], swept: Collection[str] = ()) -> int:
     from zoo.cli.hydra_app import run
 
-    return run(arguments, _train_one, swept=swept)
+    return run(arguments, partial(_train_one, swept=swept), swept=swept)
 
 
-def _train_one(config: TrainConfig) -> dict[str, Any]:
+def _train_one(config: TrainConfig, swept: Collection[str] = ()) -> dict[str, Any]:
     from zoo.experiment import train as train_run
 
-    results = train_run(config)
+    results = train_run(config, swept=[f"{key}.name" if key in GROUPS else key for key in swept])
     say(summary(results))
     return results
 

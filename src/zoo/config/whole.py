@@ -54,6 +54,10 @@ class TrainConfig:
     beam: int = option(1, "beam width of the final evaluation; 1: greedy", at_least=1, at_most=1000)
     length_penalty: float = option(1.0, "power of the length that a beam's score is divided by", at_least=0)
     log_every: int = option(20, "steps between points of the step curves", at_least=1)
+    histograms: bool = option(True, "show how weights, gradients and activations are spread, at 20 epochs or all")
+    projector_points: int = option(1000, "tokens, and validation examples, in TensorBoard's Projector; 0: none",
+                                   at_least=0)  # fmt: skip
+    profile: int = option(0, "steps to profile, after a few to warm up; 0: none", at_least=0, at_most=1000)
     save_every: int = option(0, "steps between checkpoints; 0: ends of epochs, as 2 % of the time allow", at_least=0)
     keep: int = option(2, "newest checkpoints that stay, of all epochs if above 2; see `zoo average`", at_least=1)
     run_dir: str | None = option(None, "where the run is kept; null: runs/<dataset>-<model>/<time>")

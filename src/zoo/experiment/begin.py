@@ -1,6 +1,6 @@
 """Take a run directory, and train in it; torch is imported only once the directory is ours."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -9,10 +9,11 @@ from zoo.experiment.directory import RunDirectory, choose_directory, locked
 from zoo.experiment.signals import Interruption
 
 
-def train(config: TrainConfig) -> dict[str, Any]:
+def train(config: TrainConfig, *, swept: Collection[str] = ()) -> dict[str, Any]:
     """Train, evaluate the best epoch, and return what `results.json` holds, with `run_dir`.
 
-    A finished run that is resumed without more to do returns its results and changes nothing.
+    `swept` names options, such as `optimizer.lr`, that tell the run from those of the same sweep: TensorBoard's table
+    shows them first. A finished run that is resumed without more to do returns its results and changes nothing.
     """
     check(config)
     run = choose_directory(config)
@@ -22,7 +23,7 @@ def train(config: TrainConfig) -> dict[str, Any]:
             # The parts of torch catch what a signal raises while they are imported, so it waits until they are there.
             with Interruption(wait=True).watching():
                 from zoo.experiment.session import train_in
-            return {**train_in(run, config), "run_dir": str(run.path)}
+            return {**train_in(run, config, swept), "run_dir": str(run.path)}
 
 
 @contextmanager

@@ -7,8 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from zoo.checkpoint import Checkpoint, load_optimizer, load_weights, model_tensors, optimizer_tensors
-from zoo.config import TrainConfig
-from zoo.data import Sizes
+from zoo.config import TorchtextConfig, TrainConfig
+from zoo.data import Data, Loader, Sizes
+from zoo.data.corpus import Corpus
+from zoo.data.torchtext_data import build_iterator
 from zoo.errors import CheckpointError
 from zoo.experiment.machine import random_states, restore_random_states
 from zoo.experiment.soundness import check_sound
@@ -122,6 +124,16 @@ class Learner:
             self.scaler.load_state_dict(values["scaler"])
         self.state = LoopState.from_dict(values["loop"])
         restore_random_states(saved.part("random"), values["random"])
+
+
+def build_loader(config: TrainConfig, data: Data, corpus: Corpus, model: nn.Module, *, train: bool) -> Any:
+    """Return what yields the batches of a part: a Loader, or a torchtext iterator where the dataset asks for one."""
+    if not isinstance(config.dataset, TorchtextConfig):
+        return Loader(corpus, batch_tokens=config.batch_tokens, seed=config.seed, shuffle=train)
+    size = config.dataset.batch_size
+    return build_iterator(
+        corpus, data.codecs, model, batch_size=size, seed=config.seed, train=train, labels=data.labels
+    )
 
 
 def kept_by(config: TrainConfig) -> set[str]:

@@ -1,6 +1,6 @@
 """What is measured of a model, after each epoch (`metrics.jsonl`) and at the end (`results.json`)."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from torch import nn
@@ -9,9 +9,13 @@ from zoo.config import Direction, TrainConfig, monitor_of
 from zoo.data import Data
 from zoo.data.corpus import Corpus, TextCorpus
 from zoo.evaluation import Setting, evaluate, judge_labels, judge_outputs
-from zoo.metrics import BETTER
+from zoo.experiment.machine import choose_precision
+from zoo.metrics import BETTER, METRICS
+from zoo.models import count_parameters
 from zoo.record.units import watched
-from zoo.training import EpochResult
+from zoo.training import EpochResult, LoopState
+
+PARTS = ("valid", "test")
 
 
 def greedily(setting: Setting) -> Setting:
@@ -19,10 +23,16 @@ def greedily(setting: Setting) -> Setting:
     return setting._replace(decoding=setting.decoding._replace(width=1))
 
 
-def measure_epoch(
-    model: nn.Module, data: Data, setting: Setting, *, limit: int
-) -> tuple[dict[str, float], list[tuple[str, str, str]]]:
-    """Return the metrics of the validation part, but for the loss, and rows of (source, prediction, references).
+class Measured(NamedTuple):
+    """Figures of the validation part, rows of (source, prediction, references), and the dead units by module."""
+
+    figures: dict[str, float]
+    samples: list[tuple[str, str, str]]
+    dead_units: dict[str, float]
+
+
+def measure_epoch(model: nn.Module, data: Data, setting: Setting, *, limit: int) -> Measured:
+    """Return the metrics of the validation part, but for the loss, with samples.
 
     Among them is `dead_units` of models with `nn.ReLU` modules (see `zoo.record.units`). Outputs are searched for
     greedily, of at most `limit` sources (0: all).
@@ -34,7 +44,7 @@ def measure_epoch(
             outcome = judge_outputs(model, data.valid, data.codecs["tgt"], greedily(setting), limit=limit)
     found = outcome.scores.metrics()
     found.pop("loss", None)  # the loop has it
-    return {**found, **units.figures()}, outcome.samples()
+    return Measured({**found, **units.figures()}, outcome.samples(), units.by_module())
 
 
 def counts_of(data: Data) -> dict[str, dict[str, int]]:
@@ -63,11 +73,36 @@ def measure_parts(model: nn.Module, data: Data, setting: Setting, *, limit: int)
     }
 
 
-def final_metrics(results: dict[str, Any]) -> dict[str, float]:
-    """Return the numbers of all parts as one flat dict, `test_accuracy` and the like."""
-    splits = {split: results[split] for split in ("valid", "test") if split in results}
-    flat = {f"{split}_{key}": value for split, found in splits.items() for key, value in found.items()}
-    return {key: value for key, value in flat.items() if not isinstance(value, str)}
+def results_of(model: nn.Module, data: Data, setting: Setting, config: TrainConfig, *, state: LoopState,
+               best_epoch: int) -> dict[str, Any]:  # fmt: skip
+    """Return what `results.json` holds of a run whose best epoch's weights are in the model."""
+    return {
+        "best_epoch": best_epoch,
+        "epochs": state.epoch,
+        "steps": state.step,
+        "seconds": round(state.seconds, 3),
+        "parameters": count_parameters(model),
+        "seed": config.seed,
+        "device": setting.device.type,
+        "precision": choose_precision(config.precision, setting.device),
+        "skipped_steps": state.skipped,
+        "notes": data.notes,
+        **counts_of(data),
+        **measure_parts(model, data, setting, limit=config.test_limit),
+    }
+
+
+def final_metrics(results: dict[str, Any], main: str = "loss") -> dict[str, float]:
+    """Return the numbers of all parts as one flat dict, `valid_accuracy` and the like, the `main` ones first."""
+    flat = {f"{split}_{key}": value for split in PARTS for key, value in results.get(split, {}).items()}
+    first = [name for name in metric_names(main) if name in flat]
+    return {key: flat[key] for key in dict.fromkeys([*first, *flat]) if not isinstance(flat[key], str)}
+
+
+def metric_names(main: str = "loss") -> list[str]:
+    """Return the names of all that runs can end with, in the order of `final_metrics`."""
+    names = dict.fromkeys([main, *(name for name in METRICS if name != "loss"), "loss"])
+    return [f"{split}_{name}" for name in names for split in PARTS]
 
 
 def named_figures(result: EpochResult, measured: dict[str, float]) -> dict[str, float]:

@@ -1,19 +1,18 @@
 """One training in a run directory, from its start or from its newest checkpoint."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 
 import torch
 
 from zoo.checkpoint import load_checkpoint, load_newest, load_weights
-from zoo.config import TorchtextConfig, TrainConfig, save_config
-from zoo.data import Loader, build_data, describe_notes, save_codecs
-from zoo.data.corpus import PairCorpus, TextCorpus
-from zoo.data.torchtext_data import build_iterator
+from zoo.config import TrainConfig, save_config
+from zoo.data import build_data, describe_notes, save_codecs
 from zoo.errors import CheckpointError, DivergenceError, MemoryLimitError, StorageError, ZooError, is_out_of_memory
 from zoo.experiment.directory import RunDirectory, make_absolute
+from zoo.experiment.gallery import Gallery
 from zoo.experiment.identity import (
     check_batches,
     check_digests,
@@ -22,18 +21,11 @@ from zoo.experiment.identity import (
     check_same,
     digests_of,
 )
-from zoo.experiment.learner import Learner
+from zoo.experiment.learner import Learner, build_loader
 from zoo.experiment.machine import choose_device, choose_precision, keep_memory, seed_all
-from zoo.experiment.measure import (
-    counts_of,
-    final_metrics,
-    greedily,
-    measure_epoch,
-    measure_parts,
-    monitored,
-    named_figures,
-)
-from zoo.experiment.run import attention_of, has_attention, setting_of
+from zoo.experiment.measure import final_metrics, measure_epoch, metric_names, monitored, named_figures, results_of
+from zoo.experiment.profiling import AfterStep, profiled
+from zoo.experiment.run import setting_of
 from zoo.experiment.saving import Saver
 from zoo.experiment.signals import Interruption
 from zoo.experiment.words import diverged, ended_early, last_words, less_memory, limit
@@ -45,16 +37,20 @@ EXPLODED = 1000.0
 """Loss per target, in nats, that no model has which learns: even chance among a million classes costs 14."""
 
 
-def train_in(run: RunDirectory, config: TrainConfig) -> dict[str, Any]:
-    """Train in a directory that is locked; return what `results.json` holds."""
+def train_in(run: RunDirectory, config: TrainConfig, swept: Collection[str] = ()) -> dict[str, Any]:
+    """Train in a directory that is locked; return what `results.json` holds.
+
+    `swept` names the options that tell the run from those beside it.
+    """
     keep_memory()
-    return Session(config, run, choose_device(config.device)).run()
+    return Session(config, run, choose_device(config.device), swept).run()
 
 
 class Session:
     """One training: what it builds from a config, what it keeps, and when it ends."""
 
-    def __init__(self, config: TrainConfig, run: RunDirectory, device: torch.device) -> None:
+    def __init__(self, config: TrainConfig, run: RunDirectory, device: torch.device,
+                 swept: Collection[str] = ()) -> None:  # fmt: skip
         self.config, self.run_dir, self.device = config, run, device
         self.precision = choose_precision(config.precision, device)
         self.monitor, self.direction = monitored(config)
@@ -63,8 +59,9 @@ class Session:
         self.digests = digests_of(self.data)
         self.setting = setting_of(config, self.data.coding, device, self.precision)
         self.learner = Learner(config, self.data.sizes, device=device, precision=self.precision)
-        self.trainloader = self._loader(self.data.train, train=True)
-        self.validloader = self._loader(self.data.valid, train=False)
+        model = self.learner.model
+        self.trainloader = build_loader(config, self.data, self.data.train, model, train=True)
+        self.validloader = build_loader(config, self.data, self.data.valid, model, train=False)
         self.trainloader.set_epoch(1)
         self.batches = len(self.trainloader)  # of the present epoch
         last_step = config.epochs * -(-self.batches // config.accumulate)
@@ -78,20 +75,10 @@ class Session:
         self.moment = self.learner.moment()  # between the last two steps
         self.interruption = Interruption()
         self.warnings: list[str] = []  # from before there is a recorder
+        self.swept = swept
+        self.after_step: AfterStep = self._after_step
         self.recorder: Recorder
-
-    def _loader(self, corpus: PairCorpus | TextCorpus, *, train: bool) -> Any:
-        if not isinstance(self.config.dataset, TorchtextConfig):
-            return Loader(corpus, batch_tokens=self.config.batch_tokens, seed=self.config.seed, shuffle=train)
-        return build_iterator(
-            corpus,
-            self.data.codecs,
-            self.learner.model,
-            batch_size=self.config.dataset.batch_size,
-            seed=self.config.seed,
-            train=train,
-            labels=self.data.labels,
-        )
+        self.gallery: Gallery
 
     def run(self) -> dict[str, Any]:
         """Train to the end, evaluate the best epoch, and return the results."""
@@ -112,6 +99,7 @@ class Session:
             purge_step=self.learner.state.step if begun else None,
             again=not self.measured,
         )
+        self.gallery = Gallery(self.config, self.data, self.setting, self.recorder)
         try:
             return self._run(resume=resume)
         except ZooError as error:  # the command line prints it
@@ -123,7 +111,7 @@ class Session:
     def _run(self, *, resume: bool) -> dict[str, Any]:
         try:
             self._announce(resume=resume)
-            with self.interruption.watching():
+            with self.interruption.watching(), self._profiled() as self.after_step:
                 while not self._over():
                     self._epoch(self.learner.state.epoch + (self.measured and self._whole()))
                 return self._finish()
@@ -221,7 +209,16 @@ class Session:
             scaler=self.learner.scaler,
             ema=self.learner.ema,
             state=self.learner.state,
-            after_step=self._after_step,
+            after_step=self.after_step,
+        )
+
+    def _profiled(self) -> AbstractContextManager[AfterStep]:
+        return profiled(
+            self._after_step,
+            steps=self.config.profile,
+            device=self.device.type,
+            run_dir=self.run_dir.path,
+            recorder=self.recorder,
         )
 
     @contextmanager
@@ -286,21 +283,13 @@ class Session:
         return {**state.totals.means(), **steps, "seconds": round(state.seconds, 3)}
 
     def _measure(self) -> dict[str, float]:
-        """Return the task's metrics of the validation part, and record samples and an attention picture."""
+        """Return the task's metrics of the validation part, and show what else there is to see."""
+        model, state = self.learner.model, self.learner.state
         with self.learner.averaged():
-            found, samples = measure_epoch(self.learner.model, self.data, self.setting, limit=self.config.valid_limit)
-            if samples and has_attention(self.learner.model, self.config):
-                self._draw_attention(samples[len(samples) // 2][0])
-        self.recorder.samples(self.learner.state.step, samples)
-        return found
-
-    def _draw_attention(self, source: str) -> None:
-        try:
-            longest = self.config.model.max_length
-            drawn = attention_of(self.learner.model, self.data.coding, greedily(self.setting), source, longest)
-            self.recorder.attention(self.learner.state.step, source, *drawn)
-        except Exception as error:  # a picture is not worth a training
-            self.recorder.note(f"warning: the attention picture was left out ({error})")
+            measured = measure_epoch(model, self.data, self.setting, limit=self.config.valid_limit)
+            self.gallery.show_outcome(model, state.step, measured)
+        self.gallery.show_inside(model, state.epoch, state.step)
+        return measured.figures
 
     def _keep_best(self, epoch: int, values: dict[str, float], *, whole: bool) -> None:
         value, loss = values[f"valid_{self.monitor}"], values["valid_loss"]
@@ -378,20 +367,10 @@ class Session:
             self.recorder.note(ended_early(why, self.bad_epochs, self.monitor, self.run_dir.path))
         best = load_checkpoint(self.run_dir.best)
         load_weights(model, best.part("model"), source=str(self.run_dir.best))
-        results: dict[str, Any] = {
-            "best_epoch": best.state["epoch"],
-            "epochs": state.epoch,
-            "steps": state.step,
-            "seconds": round(state.seconds, 3),
-            "parameters": count_parameters(model),
-            "seed": self.config.seed,
-            "device": self.device.type,
-            "precision": self.precision,
-            "skipped_steps": state.skipped,
-            "notes": self.data.notes,
-            **counts_of(self.data),
-            **measure_parts(model, self.data, self.setting, limit=self.config.test_limit),
-        }
-        self.recorder.hparams(flat_options(self.config), final_metrics(results))
+        results = results_of(model, self.data, self.setting, self.config, state=state,
+                             best_epoch=best.state["epoch"])  # fmt: skip
+        self.gallery.show_end(model, state.step)
+        metrics = final_metrics(results, self.monitor)
+        self.recorder.hparams(flat_options(self.config), metrics, known=metric_names(), swept=self.swept)
         self.run_dir.write_results(results)
         return results

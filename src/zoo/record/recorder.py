@@ -6,18 +6,25 @@ import math
 import os
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from zoo.record.attention import attention_figure, figure_pixels
+from zoo.record.histogram import histogram
+from zoo.record.hparams import hparam_summaries
+from zoo.record.projector import Cloud, write_clouds
 from zoo.record.text import Sample, epoch_line, sample_table, tag_of
 from zoo.storage import write_durably
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class Recorder:
@@ -68,29 +75,59 @@ class Recorder:
     def attention(self, step: int, tag: str, weights: NDArray[Any], src_tokens: Sequence[str],
                   tgt_tokens: Sequence[str]) -> None:  # fmt: skip
         """Show attention weights (time, src_time) as the image `attention/<tag>`."""
+        self.image(step, f"attention/{tag}", attention_figure(weights, src_tokens, tgt_tokens))
+
+    def image(self, step: int, tag: str, figure: "Figure") -> None:
+        """Show a figure as the image `tag`."""
         if self._writer is not None:
-            pixels = figure_pixels(attention_figure(weights, src_tokens, tgt_tokens))
-            self._board(lambda writer: writer.add_image(f"attention/{tag}", pixels, step, dataformats="HWC"))
+            pixels = figure_pixels(figure)
+            self._board(lambda writer: writer.add_image(tag, pixels, step, dataformats="HWC"))
+
+    def histograms(self, step: int, values: Mapping[str, NDArray[Any]]) -> None:
+        """Show how the numbers of each array are spread; of those that are not finite nothing is shown."""
+        for tag, numbers in values.items():
+            counted = histogram(numbers)
+            if counted is not None:
+                self._board(partial(_add_histogram, tag=tag, global_step=step, **counted))
+
+    def precision_recall(self, step: int, tag: str, truth: NDArray[Any], scores: NDArray[Any]) -> None:
+        """Show precision over recall of scores from 0 to 1 (examples), for a truth of 0 and 1 (examples)."""
+        self._board(lambda writer: writer.add_pr_curve(tag, truth, scores, step))
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """Draw points of curves by their tags, which no other record has."""
+        for tag, value in values.items():
+            self._scalar(tag, value, step)
+
+    def text(self, step: int, tag: str, block: str) -> None:
+        """Show a text, as a block that Markdown leaves alone."""
+        lines = "".join(f"    {line}\n" for line in block.split("\n"))
+        self._board(lambda writer: writer.add_text(tag, lines, step))
+
+    def points(self, clouds: Sequence[Cloud]) -> None:
+        """Show clouds of points in TensorBoard's Projector, in the place of those from before."""
+        self._guard("TensorBoard's projector", lambda: write_clouds(self.run_dir, clouds))
+
+    def file(self, what: str, path: Path, content: bytes) -> bool:
+        """Write a file beside the events, and say whether the storage took it."""
+        return self._guard(what, lambda: write_durably(path, content))
 
     def config(self, text: str) -> None:
-        """Show the resolved config, as a block that Markdown leaves alone."""
-        block = "".join(f"    {line}\n" for line in text.split("\n"))
-        self._board(lambda writer: writer.add_text("config", block, self._last_step))
+        """Show the resolved config."""
+        self.text(self._last_step, "config", text)
 
-    def hparams(self, options: Mapping[str, Any], metrics: Mapping[str, Any]) -> None:
+    def hparams(self, options: Mapping[str, Any], metrics: Mapping[str, float], *, known: Sequence[str] = (),
+                swept: Collection[str] = ()) -> None:  # fmt: skip
         """Enter the run into TensorBoard's table of runs; `options` is flat, as `zoo.record.flat_options` makes it.
 
+        `known` names metrics that other runs have, `swept` the options that tell this run from those beside it.
         Goes through this run's writer: `SummaryWriter.add_hparams` would open a second event file.
         """
-        from torch.utils.tensorboard import summary
-
-        known = {name: _hparam(value) for name, value in options.items()}
-        numbers = {f"hparam/{name}": value for name, value in metrics.items() if isinstance(value, int | float)}
-        build: Any = summary.hparams
-        parts = build(known, numbers)
+        numbers = {name: value for name, value in metrics.items() if isinstance(value, int | float)}
+        parts = hparam_summaries(options, dict.fromkeys([*numbers, *known]), swept=swept)
         self._board(lambda writer: [writer.file_writer.add_summary(part) for part in parts])
         for name, value in numbers.items():
-            self._scalar(name, value, self._last_step)
+            self._scalar(f"hparam/{name}", value, self._last_step)
 
     def note(self, text: str) -> None:
         """Write a line to train.log, with the time, and to stderr, above a progress bar if there is one."""
@@ -155,6 +192,10 @@ class Recorder:
         return True
 
 
+def _add_histogram(writer: Any, **counted: Any) -> None:
+    writer.add_histogram_raw(**counted)
+
+
 def keep_until(path: Path, step: int, *, again: bool = False) -> None:
     """Drop the lines of a metrics.jsonl that tell of steps after `step`, and lines cut short by a crash.
 
@@ -203,13 +244,6 @@ def _plain(value: Any) -> Any:
 def _json(value: Any) -> Any:
     """Return null for numbers that JSON cannot spell."""
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _hparam(value: Any) -> float | str:
-    """Return a value as TensorBoard's table takes it, spelt as on the command line."""
-    if value is None or isinstance(value, bool):
-        return json.dumps(value)
-    return value if isinstance(value, int | float) else str(value)
 
 
 def _without_tensorboard(hook: Callable[[Any], object]) -> Callable[[Any], object]:

@@ -25,10 +25,17 @@ class Units:
 
     def figures(self) -> dict[str, float]:
         """Return `dead_units`, the share of units that were zero throughout; nothing where no module was seen."""
-        if not self.largest:
-            return {}
-        dead = torch.cat([values <= 0 for values in self.largest.values()])
-        return {"dead_units": float(dead.double().mean())}
+        return {"dead_units": _dead_share(list(self.largest.values()))} if self.largest else {}
+
+    def by_module(self) -> dict[str, float]:
+        """Return the same share for each module."""
+        names = dict.fromkeys(name for name, _ in self.largest)
+        return {name: _dead_share([seen for (other, _), seen in self.largest.items() if other == name])
+                for name in names}  # fmt: skip
+
+
+def _dead_share(largest: list[Tensor]) -> float:
+    return float(torch.cat([values <= 0 for values in largest]).double().mean())
 
 
 @contextmanager
