@@ -93,10 +93,23 @@ LOST = ("gloo", "Gloo", "NCCL", "Connection closed", "Connection reset", "Broken
 
 
 def together() -> bool:
-    """Whether this process has joined others."""
+    """Whether this process has joined others, and is not `alone` for a while."""
     from torch import distributed
 
-    return distributed.is_available() and distributed.is_initialized()
+    return distributed.is_available() and distributed.is_initialized() and not _alone
+
+
+_alone: list[bool] = []
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Let this process do what the others do not, until the end of the block."""
+    _alone.append(True)
+    try:
+        yield
+    finally:
+        _alone.pop()
 
 
 def processes() -> int:
@@ -156,3 +169,20 @@ def of_main(value: T) -> T:
     box = [value]
     distributed.broadcast_object_list(box)
     return box[0]
+
+
+def largest(value: int) -> int:
+    """Return the largest of the processes' values."""
+    if not together():
+        return value
+    import torch
+    from torch import distributed
+
+    box = torch.tensor(value)
+    distributed.all_reduce(box, distributed.ReduceOp.MAX)
+    return int(box)
+
+
+def wait() -> None:
+    """Wait until all processes are here."""
+    of_main(None)
