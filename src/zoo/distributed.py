@@ -4,6 +4,7 @@ Who a process is stands in the environment (RANK, WORLD_SIZE, LOCAL_RANK), as to
 no torch.
 """
 
+import inspect
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from zoo.errors import ConfigError, WorkerError
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 T = TypeVar("T")
 
@@ -117,6 +118,19 @@ def processes() -> int:
     from torch import distributed
 
     return distributed.get_world_size() if together() else 1
+
+
+def exchanging(model: "nn.Module") -> "nn.Module":
+    """Return a model whose gradients become the mean over all processes in `backward` (DistributedDataParallel).
+
+    Its buffers are constants, the same in each process, and stay at home.
+    """
+    from torch.nn.parallel import DistributedDataParallel
+
+    known = inspect.signature(DistributedDataParallel).parameters
+    name = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"  # until torch 2.12
+    options: dict[str, Any] = {name: False}
+    return DistributedDataParallel(model, **options)
 
 
 def share(items: Iterable[T]) -> Iterable[T]:

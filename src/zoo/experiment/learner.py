@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from zoo.checkpoint import Checkpoint, load_optimizer, load_weights, model_tensors, optimizer_tensors
 from zoo.config import TorchtextConfig, TrainConfig
@@ -13,7 +12,7 @@ from zoo.data import Data, Loader, Sizes
 from zoo.data.corpus import Corpus
 from zoo.data.loader import Shares
 from zoo.data.torchtext_data import build_iterator
-from zoo.distributed import processes, rank
+from zoo.distributed import exchanging, processes, rank
 from zoo.errors import CheckpointError, ConfigError
 from zoo.experiment.machine import random_states, restore_random_states
 from zoo.experiment.soundness import check_sound
@@ -39,7 +38,7 @@ class Learner:
         self.model = build_model(config.model, sizes).to(device)
         self.forward: nn.Module = torch.compile(self.model, dynamic=True) if config.compile else self.model  # type: ignore[assignment]
         if processes() > 1:
-            self.forward = DistributedDataParallel(self.forward, broadcast_buffers=False)  # type: ignore[no-untyped-call]
+            self.forward = exchanging(self.forward)
         self.optimizer = build_optimizer(config.optimizer, self.model)
         width = getattr(config.model, "d_model", 0) or getattr(config.model, "hidden_size", 0)
         self.schedule = build_schedule(config.scheduler, width=width)
