@@ -38,7 +38,7 @@ from zoo.config import (
 )
 from zoo.data.vocab import BOS, EOS
 from zoo.errors import BusyError, CheckpointError, ConfigError, DataError, DivergenceError, StorageError
-from zoo.experiment import Label, Output, gallery, measure, open_run, saving, session, train
+from zoo.experiment import Label, Output, gallery, measure, open_run, saving, train
 from zoo.experiment.directory import RunDirectory, locked
 from zoo.experiment.machine import choose_device, choose_precision, random_states, restore_random_states, seed_all
 from zoo.record import Recorder
