@@ -21,17 +21,9 @@ from zoo.errors import ConfigError
 
 TORCHRUN = {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1", "MASTER_ADDR": "localhost", "MASTER_PORT": "29500"}
 SMALL = [
-    "dataset=reverse",
-    "dataset.limit=200",
-    "model.d_model=16",
-    "model.dim_feedforward=32",
-    "model.dropout=0",
-    "scheduler=constant",
-    "epochs=2",
-    "batch_tokens=256",
-    "precision=fp32",
-    "save_every=5",
-]
+    "dataset=reverse", "dataset.limit=200", "model.d_model=16", "model.dim_feedforward=32", "model.dropout=0",
+    "scheduler=constant", "epochs=2", "batch_tokens=256", "precision=fp32", "save_every=5",
+]  # fmt: skip
 
 
 def corpus_of(rows: int) -> PairCorpus:
@@ -186,7 +178,7 @@ def test_a_lost_process_ends_the_others_and_loses_no_checkpoint(tmp_path: Path) 
     os.kill(int(children.read_text().split()[-1]), signal.SIGKILL)
     code, _, err = ended(process)
     assert code != 0
-    assert "Traceback (most recent call last):\n  File" not in err.partition("ChildFailedError")[0]
+    assert "error: process 0 of 2 lost the connection to another" in err
     assert not (run / "results.json").exists()
     trained(1, f"resume={run}", "epochs=1", "max_steps=1")
 
