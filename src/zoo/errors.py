@@ -46,6 +46,12 @@ class MemoryLimitError(ZooError, MemoryError):
     exit_code = 7
 
 
+class WorkerError(ZooError):
+    """Another process of the same training that is gone."""
+
+    exit_code = 7
+
+
 class BusyError(ZooError):
     """A run directory or a port that another process is using."""
 

@@ -12,6 +12,7 @@ from zoo.data.batch import IGNORE
 from zoo.data.corpus import PairCorpus, TextCorpus
 from zoo.data.loader import Loader
 from zoo.data.tokenize import Codec
+from zoo.distributed import gathered, share, total
 from zoo.loss import model_loss, summed_loss, target_count
 from zoo.metrics import Array, LabelScores, Scores, SequenceScores, TranslationScores
 from zoo.record import progress
@@ -55,13 +56,13 @@ def validate(
     was_training = model.training
     model.eval()
     totals = torch.zeros(4, dtype=torch.float64, device=device)
-    for batch in loader:
+    for batch in share(loader):
         batch = batch.to(device)
         with autocast(device, precision):
             loss, count, right = model_loss(model, batch, criterion)
         totals += torch.stack([loss, count, right, target_count(batch.targets)]).double()
     model.train(was_training)
-    loss_sum, counted, right, asked = totals.tolist()
+    loss_sum, counted, right, asked = total(totals).tolist()
     return loss_sum / max(counted, 1), right / max(asked, 1)
 
 
@@ -170,9 +171,9 @@ def judge(
 def judge_outputs(model: nn.Module, corpus: PairCorpus, codec: Codec, setting: Setting, *, limit: int = 0) -> Outcome:
     """Decode each source once and return what came out; `limit` takes only so many, evenly spread (0: all)."""
     rows = corpus.spread(limit)
-    batches = corpus.source_loader(setting.batch_tokens, limit=limit)
+    batches = share(corpus.source_loader(setting.batch_tokens, limit=limit))
     decoded = decode(model, batches, setting.decoding, device=setting.device, precision=setting.precision)
-    found = dict(progress(decoded, desc="decoding", total=len(rows), unit="source"))
+    found = dict(gathered(list(progress(decoded, desc="decoding", total=len(rows), unit="source"))))
     texts = [codec.decode(found[row][0].ids) for row in rows.tolist()]
     return judge_texts(corpus, rows, texts, codec, bleu=setting.bleu)
 
@@ -196,13 +197,13 @@ def probabilities(model: nn.Module, corpus: TextCorpus, setting: Setting) -> Arr
     model.eval()
     loader = Loader(corpus, batch_tokens=setting.batch_tokens, shuffle=False)
     parts = []
-    for batch in loader:
+    for rows, batch in share(zip(loader.plan(), loader, strict=True)):
         with autocast(setting.device, setting.precision):
             logits = model(*batch.to(setting.device).inputs)
-        parts.append(logits.double().softmax(-1).cpu().numpy())
-    found = np.concatenate(parts)
+        parts.append((rows, logits.double().softmax(-1).cpu().numpy()))
+    all_rows, found = (np.concatenate(one) for one in zip(*gathered(parts), strict=True))
     out = np.empty_like(found)
-    out[np.concatenate(loader.plan())] = found
+    out[all_rows] = found
     return out
 
 

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from itertools import islice
@@ -11,10 +11,12 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
 from zoo.data.batch import IGNORE
 from zoo.data.torchtext_data import adapt
+from zoo.distributed import main_seconds, processes, total
 from zoo.errors import DivergenceError, unknown
 from zoo.evaluation import DTYPES, autocast, validate
 from zoo.loss import model_loss, rdrop_loss, summed_loss
@@ -115,7 +117,7 @@ class Stopwatch:
     def read(self) -> float:
         """Return the seconds since the last reading, and count them."""
         now = time.monotonic()
-        passed, self.last = now - self.last, now
+        passed, self.last = main_seconds(now - self.last), now
         self.state.seconds += passed
         return passed
 
@@ -165,8 +167,8 @@ def training(
         while group := watch.fetch(groups):
             if schedule is not None:
                 set_rate(optimizer, schedule(state))
-            loss, accuracy, norm = step(group, state)
-            tokens, seconds = sum(batch.tokens for batch in group), watch.read()
+            loss, accuracy, norm, tokens = step(group, state)
+            seconds = watch.read()
             state.totals.tokens += tokens
             state.totals.seconds += seconds
             lr = optimizer.param_groups[0]["lr"]
@@ -201,15 +203,18 @@ class _Step:
     ) -> None:
         self.model, self.optimizer, self.device, self.precision, self.ema = model, optimizer, device, precision, ema
         self.criterion = criterion
+        self.processes = processes() if isinstance(model, DistributedDataParallel) else 1  # it takes their mean
         self.loss = partial(rdrop_loss, weight=rdrop) if rdrop else model_loss
         self.extra = {"label_smoothing": label_smoothing} if label_smoothing else {}
         self.max_norm = clip if clip > 0 else math.inf
         self.scaler = scaler or torch.amp.GradScaler(device.type, enabled=precision == "fp16")
         self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
 
-    def __call__(self, group: list[Any], state: LoopState) -> tuple[float, float, float]:
-        """Return the loss per target, the share predicted right, and the norm of the gradient."""
-        sums = self._backward(group)
+    def __call__(self, group: list[Any], state: LoopState) -> tuple[float, float, float, int]:
+        """Return the loss per target, the share predicted right, the norm of the gradient, and the tokens."""
+        sizes = [(int((batch.targets != IGNORE).sum()), batch.tokens) for batch in group]
+        counted, tokens = total(torch.tensor(sizes).sum(0)).tolist()
+        sums = self._backward(group, max(counted, 1))
         self.scaler.unscale_(self.optimizer)
         norm = float(nn.utils.clip_grad_norm_(self.parameters, self.max_norm))
         loss, targets, correct = sums.tolist()
@@ -227,19 +232,26 @@ class _Step:
         state.totals.loss += loss
         state.totals.targets += targets
         state.totals.correct += correct
-        return loss / max(targets, 1), correct / max(targets, 1), norm
+        return loss / max(targets, 1), correct / max(targets, 1), norm, tokens
 
-    def _backward(self, group: list[Any]) -> Tensor:
-        """Add up the gradients of the mean loss over the group; return loss sum, targets and correct targets."""
-        counted = max(sum(int((batch.targets != IGNORE).sum()) for batch in group), 1)
+    def _backward(self, group: list[Any], counted: int) -> Tensor:
+        """Add up the gradients of the mean loss over the `counted` targets of the group, those of other processes too.
+
+        Return loss sum, targets and correct targets.
+        """
         totals = torch.zeros(3, dtype=torch.float64, device=self.device)
-        for batch in group:
+        for number, batch in enumerate(group, 1):
             batch = batch.to(self.device)
-            with autocast(self.device, self.precision):
-                loss, count, right = self.loss(self.model, batch, self.criterion, **self.extra)
-            self.scaler.scale(loss / counted).backward()  # type: ignore[no-untyped-call]
+            with self._alone() if number < len(group) else nullcontext():
+                with autocast(self.device, self.precision):
+                    loss, count, right = self.loss(self.model, batch, self.criterion, **self.extra)
+                self.scaler.scale(loss / (counted / self.processes)).backward()  # type: ignore[no-untyped-call]
             totals += torch.stack([loss.detach(), count, right]).double()
-        return totals
+        return total(totals)
+
+    def _alone(self) -> AbstractContextManager[None]:
+        """Let gradients add up in this process, to be exchanged later."""
+        return self.model.no_sync() if isinstance(self.model, DistributedDataParallel) else nullcontext()
 
     def _guard(self, loss: float, norm: float, state: LoopState) -> None:
         """Count a non-finite gradient, and raise where the loss itself is lost or too many came in a row."""

@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Callable
 
 from zoo.cli.streams import complain, prepare, silence
+from zoo.distributed import is_main
 from zoo.errors import MemoryLimitError, StorageError, ZooError, is_out_of_memory
 from zoo.experiment.signals import Interruption
 
@@ -43,7 +44,8 @@ def report(error: Exception) -> int:
         complain("".join(traceback.format_exception(error)).rstrip("\n"))
     if known is None:
         return 1
-    complain(f"error: {' '.join(str(known).split())}")
+    if is_main() or isinstance(known, MemoryLimitError | StorageError):  # others meet the same as the main one
+        complain(f"error: {' '.join(str(known).split())}")
     return known.exit_code
 
 

@@ -13,6 +13,7 @@ from zoo.cli.overrides import Override
 from zoo.cli.streams import say
 from zoo.cli.sweep import is_multirun
 from zoo.config import DATASETS, GROUPS, TrainConfig
+from zoo.distributed import is_main, launched
 from zoo.errors import ConfigError, unknown
 
 SWITCHES = {"--multirun", "-m", "--resolve", "--run", "-r", "--shell-completion", "-sc", "--hydra-help"}
@@ -45,6 +46,8 @@ def train(arguments: list[str]) -> int:
         return _hydra(words.flags + words.overrides)
     words = _with_sweep(words)
     multirun = is_multirun(words.flags)
+    if multirun and launched():
+        raise ConfigError("a sweep trains one run after the other, each in one process; start each run by torchrun")
     parsed = [checking.parse(word, multirun=multirun) for word in words.overrides]
     _check_sweep(parsed)
     path = _path_to_resume(parsed, multirun=multirun)
@@ -174,7 +177,8 @@ def _train_one(config: TrainConfig, swept: Collection[str] = ()) -> dict[str, An
     from zoo.experiment import train as train_run
 
     results = train_run(config, swept=[f"{key}.name" if key in GROUPS else key for key in swept])
-    say(summary(results))
+    if is_main():
+        say(summary(results))
     return results
 
 

@@ -34,6 +34,10 @@ class PairBatch(NamedTuple):
         """How many target symbols count."""
         return int((self.tgt_out != IGNORE).sum())
 
+    def blank(self) -> "PairBatch":
+        """Return the batch with no target that counts."""
+        return self._replace(tgt_out=torch.full_like(self.tgt_out, IGNORE))
+
     def to(self, device: torch.device) -> "PairBatch":
         src, tgt_in, tgt_out = (part.to(device, non_blocking=True) for part in (self.src, self.tgt_in, self.tgt_out))
         return PairBatch(src, self.src_lengths, tgt_in, tgt_out)
@@ -58,6 +62,10 @@ class TextBatch(NamedTuple):
     def tokens(self) -> int:
         """How many tokens the texts have."""
         return int(self.lengths.sum())
+
+    def blank(self) -> "TextBatch":
+        """Return the batch with no target that counts."""
+        return self._replace(label=torch.full_like(self.label, IGNORE))
 
     def to(self, device: torch.device) -> "TextBatch":
         text, label = (part.to(device, non_blocking=True) for part in (self.text, self.label))

@@ -59,6 +59,37 @@ class Loader:
         return [order[batches[i]] for i in numbers]
 
 
+class Shares:
+    """One process's part of each batch of a loader, of several that train together on the same batches.
+
+    Process `rank` takes every `world_size`-th row of a batch; where none is left for it, a row whose targets do not
+    count, since each process has to take each step. `tokens` counts the targets or texts' tokens taken so far.
+    """
+
+    def __init__(self, loader: Loader, *, rank: int, world_size: int) -> None:
+        self.loader, self.rank, self.world_size = loader, rank, world_size
+        self.tokens = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose batches come next."""
+        self.loader.set_epoch(epoch)
+
+    def __len__(self) -> int:
+        return len(self.loader)
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self.iterate()
+
+    def iterate(self, start: int = 0) -> Iterator[Batch]:
+        """Yield this process's part of the batches of the current epoch from number `start` on."""
+        corpus = self.loader.corpus
+        for rows in self.loader.plan()[start:]:
+            own = rows[self.rank :: self.world_size]
+            batch = corpus.batch(own) if len(own) else corpus.batch(rows[:1]).blank()
+            self.tokens += batch.tokens if len(own) else 0
+            yield batch
+
+
 def cut(lengths: list[Array], *, batch_tokens: int) -> list[slice]:
     """Cut sorted rows into batches within the budget; `lengths` holds those of each side, the first one ascending.
 

@@ -14,6 +14,7 @@ from zoo.config import TrainConfig
 from zoo.data import Data
 from zoo.data.corpus import Array, TextCorpus
 from zoo.data.vocab import RESERVED
+from zoo.distributed import alone
 from zoo.evaluation import Setting, probabilities
 from zoo.experiment.inspection import encoder_states, inside
 from zoo.experiment.measure import Measured, greedily
@@ -36,11 +37,13 @@ class Gallery:
 
     def __init__(self, config: TrainConfig, data: Data, setting: Setting, recorder: Recorder) -> None:
         self.config, self.data, self.setting, self.recorder = config, data, setting, recorder
+        self.open = not recorder.silent  # of several processes, one shows
 
     @contextmanager
     def _optional(self, what: str) -> Iterator[None]:
         try:
-            yield
+            with alone():
+                yield
         except Exception as error:
             self.recorder.note(f"warning: {what} left out ({error})")
 
@@ -50,7 +53,7 @@ class Gallery:
         """Show samples, which modules have dead units, and the attention over some sources."""
         self.recorder.samples(step, measured.samples)
         self.recorder.scalars(step, {f"dead_units/{name}": share for name, share in measured.dead_units.items()})
-        if measured.samples and has_attention(model, self.config):
+        if self.open and measured.samples and has_attention(model, self.config):
             with self._optional("the attention pictures were"):
                 self._draw_attention(model, step, [source for source, *_ in measured.samples])
 
@@ -64,7 +67,7 @@ class Gallery:
     def show_inside(self, model: nn.Module, epoch: int, step: int) -> None:
         """Show how weights, gradients and activations are spread, at about `SNAPSHOTS` epochs of a run."""
         every = -(-self.config.epochs // SNAPSHOTS)
-        if self.config.histograms and (epoch == 1 or epoch % every == 0 or epoch == self.config.epochs):
+        if self.open and self.config.histograms and (epoch == 1 or epoch % every == 0 or epoch == self.config.epochs):
             with self._optional("the histograms were"):
                 self.recorder.histograms(step, inside(model, self.data.train, self.setting))
 
@@ -72,6 +75,8 @@ class Gallery:
 
     def show_end(self, model: nn.Module, step: int) -> None:
         """Show where the best epoch is right and wrong on the validation part, and the points it has made."""
+        if not self.open:
+            return
         found = None
         if isinstance(self.data.valid, TextCorpus):
             with self._optional("precision, recall and confusion were"):

@@ -10,8 +10,10 @@ from zoo.checkpoint import Checkpoint, load_optimizer, load_weights, model_tenso
 from zoo.config import TorchtextConfig, TrainConfig
 from zoo.data import Data, Loader, Sizes
 from zoo.data.corpus import Corpus
+from zoo.data.loader import Shares
 from zoo.data.torchtext_data import build_iterator
-from zoo.errors import CheckpointError
+from zoo.distributed import exchanging, processes, rank
+from zoo.errors import CheckpointError, ConfigError
 from zoo.experiment.machine import random_states, restore_random_states
 from zoo.experiment.soundness import check_sound
 from zoo.models import build_model
@@ -35,6 +37,8 @@ class Learner:
         self.config = config
         self.model = build_model(config.model, sizes).to(device)
         self.forward: nn.Module = torch.compile(self.model, dynamic=True) if config.compile else self.model  # type: ignore[assignment]
+        if processes() > 1:
+            self.forward = exchanging(self.forward)
         self.optimizer = build_optimizer(config.optimizer, self.model)
         self.width = getattr(config.model, "d_model", 0) or getattr(config.model, "hidden_size", 0)
         self.schedule = build_schedule(config.scheduler, width=self.width)
@@ -129,7 +133,10 @@ class Learner:
 def build_loader(config: TrainConfig, data: Data, corpus: Corpus, model: nn.Module, *, train: bool) -> Any:
     """Return what yields the batches of a part: a Loader, or a torchtext iterator where the dataset asks for one."""
     if not isinstance(config.dataset, TorchtextConfig):
-        return Loader(corpus, batch_tokens=config.batch_tokens, seed=config.seed, shuffle=train)
+        loader = Loader(corpus, batch_tokens=config.batch_tokens, seed=config.seed, shuffle=train)
+        return Shares(loader, rank=rank(), world_size=processes()) if train and processes() > 1 else loader
+    if processes() > 1:
+        raise ConfigError("dataset=torchtext trains in one process; use dataset=pairs or dataset=labelled for several")
     size = config.dataset.batch_size
     return build_iterator(
         corpus, data.codecs, model, batch_size=size, seed=config.seed, train=train, labels=data.labels

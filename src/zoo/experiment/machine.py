@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from zoo.config import Device, Precision
+from zoo.distributed import rank
 from zoo.errors import ConfigError, unknown
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
@@ -63,6 +64,12 @@ def seed_all(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
+
+
+def seed_own(seed: int, step: int) -> None:
+    """Let a process beside the main one draw, from this step on, what no other process draws."""
+    if rank():
+        seed_all(int(np.random.SeedSequence((seed, step, rank())).generate_state(1)[0]))
 
 
 def random_states() -> tuple[dict[str, Tensor], list[object]]:

@@ -8,6 +8,7 @@ from torch import nn
 from zoo.config import Direction, TrainConfig, monitor_of
 from zoo.data import Data
 from zoo.data.corpus import Corpus, TextCorpus
+from zoo.distributed import gathered
 from zoo.evaluation import Setting, evaluate, judge_labels, judge_outputs
 from zoo.experiment.machine import choose_precision
 from zoo.metrics import BETTER, METRICS
@@ -42,6 +43,7 @@ def measure_epoch(model: nn.Module, data: Data, setting: Setting, *, limit: int)
             outcome = judge_labels(model, data.valid, setting, labels=data.labels)
         else:
             outcome = judge_outputs(model, data.valid, data.codecs["tgt"], greedily(setting), limit=limit)
+    units.add(gathered([units.largest]))
     found = outcome.scores.metrics()
     found.pop("loss", None)  # the loop has it
     return Measured({**found, **units.figures()}, outcome.samples(), units.by_module())

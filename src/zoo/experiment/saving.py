@@ -22,11 +22,12 @@ Content = tuple[dict[str, Tensor], dict[str, Any]]
 class Saver:
     """Writes a run's checkpoints, the best epoch always before the state that tells of it.
 
-    What the budget leaves out waits; `flush` writes it when the run ends, however it does.
+    What the budget leaves out waits; `flush` writes it when the run ends, however it does. Of several processes one
+    `writes`, and the others only keep count.
     """
 
-    def __init__(self, run_dir: RunDirectory, *, keep: int) -> None:
-        self.run_dir, self.kept = run_dir, keep
+    def __init__(self, run_dir: RunDirectory, *, keep: int, writes: bool = True) -> None:
+        self.run_dir, self.kept, self.writes = run_dir, keep, writes
         self.step = 0  # of the newest checkpoint
         self.whole = False  # whether that stands at the end of an epoch
         self._state: Content | None = None
@@ -40,6 +41,9 @@ class Saver:
 
         Otherwise it waits until `forget`, as the tensors that it is, or as a copy where they change before that.
         """
+        if not self.writes:
+            self.step, self.whole = values["loop"]["step"], values["whole"]
+            return
         self._state = tensors, values
         expected = self._dearest or sum(tensor.nbytes for tensor in tensors.values()) / SPEED
         if now or self._spent + expected <= BUDGET * (time.monotonic() - self._begun):
@@ -53,13 +57,15 @@ class Saver:
 
     def keep_best(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
         """Take the weights of the best epoch so far, to be written before the next state."""
-        self._best = _copied(tensors), values
+        if self.writes:
+            self._best = _copied(tensors), values
 
     def write_part(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
         """Let a part of an epoch be the best, and set the best whole one aside until the run goes on."""
-        self.flush()
-        self.run_dir.set_best_aside()
-        save_checkpoint(self.run_dir.best, tensors, values)
+        if self.writes:
+            self.flush()
+            self.run_dir.set_best_aside()
+            save_checkpoint(self.run_dir.best, tensors, values)
 
     def flush(self) -> None:
         """Write what waits."""

@@ -10,6 +10,7 @@ import torch
 from zoo.checkpoint import load_checkpoint, load_newest, load_weights
 from zoo.config import TrainConfig, save_config
 from zoo.data import build_data, describe_notes, save_codecs
+from zoo.distributed import gathered, is_main, largest, main_seconds, processes, wait
 from zoo.errors import CheckpointError, DivergenceError, MemoryLimitError, StorageError, ZooError, is_out_of_memory
 from zoo.experiment.directory import RunDirectory, make_absolute
 from zoo.experiment.gallery import Gallery
@@ -22,7 +23,7 @@ from zoo.experiment.identity import (
     digests_of,
 )
 from zoo.experiment.learner import Learner, build_loader
-from zoo.experiment.machine import choose_device, choose_precision, keep_memory, seed_all
+from zoo.experiment.machine import choose_device, choose_precision, keep_memory, seed_all, seed_own
 from zoo.experiment.measure import final_metrics, measure_epoch, metric_names, monitored, named_figures, results_of
 from zoo.experiment.profiling import AfterStep, profiled
 from zoo.experiment.run import setting_of
@@ -62,6 +63,7 @@ class Session:
         self.digests = digests_of(self.data)
         self.setting = setting_of(config, self.data.coding, device, self.precision)
         self.learner = Learner(config, self.data.sizes, device=device, precision=self.precision)
+        seed_own(config.seed, 0)
         model = self.learner.model
         self.trainloader = build_loader(config, self.data, self.data.train, model, train=True)
         self.validloader = build_loader(config, self.data, self.data.valid, model, train=False)
@@ -74,7 +76,7 @@ class Session:
         self.waited = 0.0  # seconds for batches, in this epoch and process
         self.seconds_before = 0.0  # of training in this epoch, by processes before this one
         self.measured = True  # whether all steps so far have been validated
-        self.saver = Saver(run, keep=config.keep)
+        self.saver = Saver(run, keep=config.keep, writes=is_main())
         self.moment = self.learner.moment()  # between the last two steps
         self.interruption = Interruption()
         self.warnings: list[str] = []  # from before there is a recorder
@@ -93,7 +95,8 @@ class Session:
                 check_nothing_changed(self.run_dir.read_config(), self.config, str(self.run_dir.path))
                 return {**self.run_dir.read_results(), "already_finished": True}
             self._check_best()
-        if not self.run_dir.finished:  # it ended between these two
+        wait()  # all have read what lies there
+        if is_main() and not self.run_dir.finished:  # it ended between these two
             self.run_dir.take_back_best()
         self._write_config()
         self.recorder = Recorder(
@@ -101,6 +104,7 @@ class Session:
             total=self.config.epochs,
             purge_step=self.learner.state.step if begun else None,
             again=not self.measured,
+            silent=not is_main(),
         )
         self.gallery = Gallery(self.config, self.data, self.setting, self.recorder)
         try:
@@ -144,14 +148,18 @@ class Session:
 
     def _write_config(self) -> None:
         self.config.resume, self.config.run_dir = False, str(self.run_dir.path)
-        save_config(self.config, self.run_dir.config)
-        save_codecs(self.data, self.run_dir.vocabulary)
+        if is_main():
+            save_config(self.config, self.run_dir.config)
+            save_codecs(self.data, self.run_dir.vocabulary)
 
     def _announce(self, *, resume: bool) -> None:
         note, config = self.recorder.note, self.config
         name = f"{config.model.name} on {config.dataset.name}"
         size = f"{count_parameters(self.learner.model):,} parameters, {len(self.data.train):,} training rows"
-        note(f"{name}: {size}; {self.device.type} {self.precision}, {torch.get_num_threads()} threads")
+        together = f", {processes()} processes" if processes() > 1 else ""
+        threads = torch.get_num_threads()
+        note(f"{name}: {size}; {self.device.type} {self.precision}, "
+             f"{threads} thread{'' if threads == 1 else 's'}{together}")  # fmt: skip
         for line in self.warnings:
             self.recorder.log(f"warning: {line}")
         if self.learner.state.step:
@@ -162,7 +170,8 @@ class Session:
             note(line)
         if config.max_seconds:
             note(f"max_seconds={config.max_seconds:g} may end the run: then it cannot be repeated to the bit")
-        self.recorder.config(self.run_dir.config.read_text(encoding="utf-8"))
+        if is_main():
+            self.recorder.config(self.run_dir.config.read_text(encoding="utf-8"))
 
     # ---- the epochs
 
@@ -195,7 +204,7 @@ class Session:
         self._check_finite(result)
         begun = time.monotonic()
         values = named_figures(result, self._measure())
-        self.learner.state.seconds += time.monotonic() - begun
+        self.learner.state.seconds += main_seconds(time.monotonic() - begun)
         self._conclude(epoch, values)
 
     def _train(self, epoch: int) -> EpochResult:
@@ -221,7 +230,7 @@ class Session:
     def _profiled(self) -> AbstractContextManager[AfterStep]:
         return profiled(
             self._after_step,
-            steps=self.config.profile,
+            steps=self.config.profile if is_main() else 0,
             device=self.device.type,
             run_dir=self.run_dir.path,
             recorder=self.recorder,
@@ -266,6 +275,7 @@ class Session:
         if report.step % self.config.log_every == 0 or report.step == 1:
             self.recorder.step(**report._asdict())
         self.measured = False
+        self.interruption.noted = largest(self.interruption.noted)  # a signal to one process ends all of them
         self.waited += report.waited
         self.moment = self.learner.moment()
         save_every = self.config.save_every
@@ -349,6 +359,7 @@ class Session:
         except KeyError as error:
             raise CheckpointError(f"{source}: the checkpoint holds no {error}; start a new run") from error
         self.learner.restore(saved, source)
+        seed_own(self.config.seed, self.learner.state.step)
         self._enter(self.learner.state.epoch)
         self.saver.step, self.saver.whole = self.learner.state.step, self._whole()
 
@@ -375,12 +386,16 @@ class Session:
         if state.epoch < self.config.epochs or not self._whole():
             why = limit(self.config, state) if self._limit_reached() else ""
             self.recorder.note(ended_early(why, self.bad_epochs, self.monitor, self.run_dir.path))
+        wait()  # the best epoch lies there
         best = load_checkpoint(self.run_dir.best)
         load_weights(model, best.part("model"), source=str(self.run_dir.best))
         results = results_of(model, self.data, self.setting, self.config, state=state,
                              best_epoch=best.state["epoch"], test=self.watch.test)  # fmt: skip
+        if processes() > 1:
+            results |= {"world_size": processes(), "tokens_per_rank": gathered([self.trainloader.tokens])}
         self.gallery.show_end(model, state.step)
         metrics = final_metrics(results, self.monitor)
         self.recorder.hparams(flat_options(self.config), metrics, known=metric_names(), swept=self.swept)
-        self.run_dir.write_results(results)
+        if is_main():
+            self.run_dir.write_results(results)
         return results

@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 
 from tqdm import tqdm
 
+from zoo.distributed import is_main
+
 T = TypeVar("T")
 
 
@@ -16,7 +18,7 @@ def progress(iterable: Iterable[T] | None = None, *, desc: str, total: int | Non
 
     Without `enabled` it is shown exactly when stderr is a terminal. It disappears when it is closed.
     """
-    hidden = None if enabled is None else not enabled
+    hidden = not is_main() or (None if enabled is None else not enabled)
     options: dict[str, Any] = {"iterable": iterable, "desc": desc, "total": total, "initial": initial, "unit": unit}
     return tqdm(**options, disable=hidden, leave=False, dynamic_ncols=True)
 
@@ -29,5 +31,7 @@ def show(bar: "tqdm[Any]", *, loss: float, tokens_per_second: float) -> None:
 
 def warn(text: str) -> None:
     """Print a warning."""
+    if not is_main():
+        return
     with suppress(OSError, ValueError):  # nobody listens
         tqdm.write(f"warning: {text}", file=sys.stderr)

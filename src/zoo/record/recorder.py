@@ -32,12 +32,13 @@ class Recorder:
 
     `total` is the number of epochs, for the console; 0 leaves it out. `purge_step` is for a resumed run: the number of
     the last step that counts; what was recorded of later ones is dropped, and of this one too where it is to be
-    validated `again`. A write that fails (a full disk) is warned of once for each file, and training goes on.
+    validated `again`. A write that fails (a full disk) is warned of once for each file, and training goes on. A
+    `silent` one, of a process beside the main one, writes nothing.
     """
 
     def __init__(self, run_dir: Path | str, *, total: int = 0, purge_step: int | None = None, again: bool = False,
-                 console: bool = True) -> None:  # fmt: skip
-        self.run_dir, self.total, self.console = Path(run_dir), total, console
+                 console: bool = True, silent: bool = False) -> None:  # fmt: skip
+        self.run_dir, self.total, self.console, self.silent = Path(run_dir), total, console and not silent, silent
         self._failed: set[str] = set()
         self._last_step = purge_step or 0
         self._writer: Any = None
@@ -179,6 +180,8 @@ class Recorder:
 
     def _guard(self, what: str, write: Callable[[], object]) -> bool:
         """Run `write` and say whether the storage took it; the first failure of `what` is warned of."""
+        if self.silent:
+            return True
         try:
             write()
         except OSError as error:

@@ -1,6 +1,6 @@
 """Which units of the `nn.ReLU` modules ever answer; `F.relu` is a function, on which no hook hangs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,8 +20,13 @@ class Units:
     def see(self, name: str, output: Tensor) -> None:
         """Note the outputs (..., units) of a module."""
         found = output.detach().flatten(0, -2).amax(0) if output.numel() else output.new_zeros(output.shape[-1])
-        key = (name, output.shape[-1])
-        self.largest[key] = torch.maximum(self.largest[key], found) if key in self.largest else found
+        self.add([{(name, output.shape[-1]): found.float().cpu()}])
+
+    def add(self, others: Iterable[dict[tuple[str, int], Tensor]]) -> None:
+        """Note the largest values that were seen elsewhere."""
+        for other in others:
+            for key, found in other.items():
+                self.largest[key] = torch.maximum(self.largest[key], found) if key in self.largest else found
 
     def figures(self) -> dict[str, float]:
         """Return `dead_units`, the share of units that were zero throughout; nothing where no module was seen."""
