@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 from commands import inside
 
+browsers = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 pytestmark = [
     pytest.mark.browser,
@@ -108,8 +109,7 @@ def loaded(address: str) -> bool:
 @pytest.fixture(scope="module")
 def page(address: str) -> Iterator[Any]:
     """Open a page in headless Chromium."""
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with api.sync_playwright() as playwright:
+    with browsers.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         found = browser.new_page(viewport=SIZE)
         found.set_default_timeout(1000 * PATIENCE)
