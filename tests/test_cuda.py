@@ -47,3 +47,10 @@ def test_a_run_on_a_gpu_resumes_where_it_stopped(tmp_path: Path, monkeypatch: py
     assert run([*options, "max_steps=10"]) == 0
     assert run(["train", "resume=run", "max_steps=0"]) == 0
     assert json.loads(Path("run", "results.json").read_text())["steps"] > 10
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_range_test_runs_on_a_gpu(family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(["train", *FAMILIES[family], "lr_find=true", "device=cuda", "run_dir=run"]) == 0
+    assert 1e-5 < json.loads(Path("run", "lr_find.json").read_text())["suggested"] < 10
