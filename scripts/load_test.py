@@ -8,22 +8,24 @@ time: a server that stalls is not spared the requests that would have come meanw
 """
 
 import argparse
-import asyncio
 import json
 import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
-from itertools import cycle, islice
+from contextlib import closing
+from http.client import HTTPConnection, HTTPException
+from itertools import islice
+from threading import Thread
 from typing import NamedTuple
 from urllib.parse import urlsplit
-
-import httpx
 
 from zoo.data.packaged import packaged_file
 
 LOCAL = ("localhost", "127.0.0.1", "::1")
 MOST_RATE, MOST_SECONDS = 1000, 600
+CONNECTIONS = 64
+"""Requests that can be under way together; those beyond wait for one of these to be answered, on the clock."""
 PATIENCE = 30
 """Seconds after which a request counts as lost."""
 
@@ -51,31 +53,46 @@ class Report(NamedTuple):
                 f"answers  {statuses or 'none'}; lost {self.lost}", f"latency  {latencies}"]  # fmt: skip
 
 
-async def load(url: str, texts: Sequence[str], *, rate: float, seconds: float) -> Report:
-    """Ask `rate` times a second, a text each time; texts are taken in turn."""
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
-    async with httpx.AsyncClient(base_url=url, timeout=PATIENCE, limits=limits, trust_env=False) as client:
-        start = time.perf_counter()
-        due = [start + number / rate for number in range(round(rate * seconds))]
-        asked = [asyncio.create_task(_ask(client, text, at)) for text, at in zip(cycle(texts), due, strict=False)]
-        found = await asyncio.gather(*asked)
-        took = time.perf_counter() - start
+def load(url: str, texts: Sequence[str], *, rate: float, seconds: float) -> Report:
+    """Ask `rate` times a second, a text each time, over as many connections as are needed; texts are taken in turn."""
+    start = time.perf_counter()
+    numbers = iter(range(round(rate * seconds)))
+    found: list[tuple[int, float]] = []
+
+    def work() -> None:
+        with closing(_connect(url)) as connection:
+            for number in numbers:
+                found.append(_ask(connection, texts[number % len(texts)], start + number / rate))
+
+    threads = [Thread(target=work) for _ in range(CONNECTIONS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    took = max(time.perf_counter() - start, seconds)
     statuses = Counter(status for status, _ in found if status)
     latencies = [latency for status, latency in found if status]
-    return Report(dict(statuses), sum(not status for status, _ in found), latencies, max(took, seconds))
+    return Report(dict(statuses), sum(not status for status, _ in found), latencies, took)
 
 
-async def _ask(client: httpx.AsyncClient, text: str, due: float) -> tuple[int, float]:
+def _connect(url: str) -> HTTPConnection:
+    place = urlsplit(url)
+    return HTTPConnection(place.hostname or "", place.port, timeout=PATIENCE)
+
+
+def _ask(connection: HTTPConnection, text: str, due: float) -> tuple[int, float]:
     """Return the status of an answer, 0 where none came or it is of another text, and the seconds since it was due."""
-    await asyncio.sleep(due - time.perf_counter())
+    time.sleep(max(0.0, due - time.perf_counter()))
     try:
-        answer = await client.post("predict", json={"texts": [text]})
-        values = answer.json()
-    except (httpx.HTTPError, ValueError):
+        connection.request("POST", "/predict", json.dumps({"texts": [text]}), {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        values = json.loads(answer.read())
+    except (OSError, HTTPException, ValueError):
+        connection.close()
         return 0, 0.0
-    if answer.is_success and [one["input"] for one in values["predictions"]] != [text]:
+    if answer.status == 200 and [one["input"] for one in values["predictions"]] != [text]:
         return 0, 0.0
-    return answer.status_code, time.perf_counter() - due
+    return answer.status, time.perf_counter() - due
 
 
 def words(count: int) -> list[str]:
@@ -98,7 +115,7 @@ def main() -> int:
         parser.error(f"--url must be of this machine ({', '.join(LOCAL)}), but is {options.url}")
     if not (0 < options.rate <= MOST_RATE and 0 < options.seconds <= MOST_SECONDS):
         parser.error(f"--rate must be at most {MOST_RATE}, --seconds at most {MOST_SECONDS}, and both above 0")
-    report = asyncio.run(load(options.url, words(5000), rate=options.rate, seconds=options.seconds))
+    report = load(options.url, words(5000), rate=options.rate, seconds=options.seconds)
     figures = {
         "statuses": report.statuses,
         "lost": report.lost,

@@ -1,6 +1,5 @@
 """`zoo serve` as a process: ports, options, signals while requests run, and a client that asks at a fixed rate."""
 
-import asyncio
 import http.client
 import importlib.util
 import json
@@ -143,7 +142,7 @@ def test_a_model_that_is_installed_answers_at_a_fixed_rate_and_nothing_is_lost(t
     with served("g2p-en", cwd=tmp_path) as server:
         assert server.health()["runs"] == ["g2p-en"]
         texts = load_test.words(200)
-        report = asyncio.run(load_test.load(server.url, texts, rate=20, seconds=5))
+        report = load_test.load(server.url, texts, rate=20, seconds=5)
         assert report.statuses == {200: 100}
         assert report.lost == 0
         server.process.send_signal(signal.SIGTERM)
