@@ -31,12 +31,12 @@ def found(given: Source | None = None, **options: Any) -> Findings:
     return explore(given or source(), plan_of(**options))
 
 
-@pytest.mark.parametrize("options", [{}, {"reduce": "pls"}, {"cluster": "dbscan"}, {"reduce": "variance"}])
-@pytest.mark.parametrize("labels", [True, False])
+@pytest.mark.parametrize(("options", "labels"), [
+    ({}, True), ({}, False), ({"reduce": "pls"}, True), ({"cluster": "dbscan"}, True), ({"cluster": "dbscan"}, False),
+    ({"reduce": "variance"}, False),
+])  # fmt: skip
 def test_no_more_steps_are_told_than_were_announced(options: dict[str, str], labels: bool) -> None:
     given = source(labels=labels)
-    if options.get("reduce") == "pls" and not labels:
-        pytest.skip("PLS needs labels")
     told: list[str] = []
     explore(given, plan_of(**options), step=told.append)
     assert 0 < len(told) <= steps(given, plan_of(**options))
