@@ -97,7 +97,7 @@ def test_every_option_has_an_effect():
                         "dim_feedforward": 8, "dropout": 0.4, "activation": "gelu", "norm": "post",
                         "positions": "rotary", "tie_embeddings": False, "init": "he"},
         "classifier": {"encoder": "bag", "activation": "gelu", "embedding_size": 6, "hidden_size": 8,
-                       "kernel_sizes": [2], "dropout": 0.1, "word_dropout": 0.5, "init": "he"},
+                       "kernel_sizes": [2], "dropout": 0.1, "word_dropout": 0.5, "norm": "batch", "init": "he"},
     }  # fmt: skip
     for name, changes in other.items():
         heeded_by_data = {"name", "max_length"} | (ENCODERS_OF.keys() if name == "classifier" else set())

@@ -354,7 +354,7 @@ def test_rows_are_ranked_by_what_is_good_of_their_metric_and_the_unfinished_come
 @pytest.mark.slow
 def test_a_search_killed_in_a_trial_goes_on_there(tmp_path: Path) -> None:
     (tmp_path / "rates.yaml").write_text("optimizer.lr: {low: 0.001, high: 0.1, log: true}\n")
-    words = ["tune", *TOY, "epochs=30", "save_every=1", "--space", "rates.yaml", "--out", "found", "--trials", "3",
+    words = ["tune", *TOY, "epochs=12", "save_every=1", "--space", "rates.yaml", "--out", "found", "--trials", "3",
              "--no-pruning"]  # fmt: skip
     second = tmp_path / "found" / "trial-0002"
     with subprocess.Popen(command(*words), cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL,
