@@ -181,7 +181,7 @@ def understand(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runs, "open_runs", lambda options: (_ for _ in ()).throw(Opened))
     monkeypatch.setattr(runs, "_has_file", lambda name: None)
     monkeypatch.setattr("zoo.cli.overrides.resumed", lambda name, typed: None)
-    for opening in ("zoo.average.average", "zoo.compare.row_of", "zoo.cli.diagnose.diagnosis"):
+    for opening in ("zoo.average.average", "zoo.compare.row_of", "zoo.cli.diagnose.diagnosis", "zoo.export.export"):
         monkeypatch.setattr(opening, lambda *names, **options: (_ for _ in ()).throw(Opened))
     monkeypatch.setattr("zoo.benchmark.measure", lambda config, **options: (_ for _ in ()).throw(Opened))
     with pytest.raises(Opened):
