@@ -189,7 +189,7 @@ def understand(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runs, "open_runs", lambda options: (_ for _ in ()).throw(Opened))
     monkeypatch.setattr(runs, "_has_file", lambda name: None)
     monkeypatch.setattr("zoo.cli.overrides.resumed", lambda name, typed: None)
-    for opening in ("zoo.average.average", "zoo.compare.row_of", "zoo.cli.diagnose.diagnosis"):
+    for opening in ("zoo.average.average", "zoo.compare.row_of", "zoo.cli.diagnose.diagnosis", "zoo.export.export"):
         monkeypatch.setattr(opening, lambda *names, **options: (_ for _ in ()).throw(Opened))
     monkeypatch.setattr("zoo.cli.explore.kind_of", kind_without_files(explore_verb.kind_of))
     monkeypatch.setattr("zoo.cli.explore._open", lambda *given: (_ for _ in ()).throw(Opened))

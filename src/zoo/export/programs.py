@@ -112,6 +112,11 @@ def parts_of(run: Run) -> list[Part]:
         width = model.output.in_features
         return _encoder_decoder(TransformerEncoderPart(model), TransformerDecoderPart(model), sizes, width, [], longest)
     if isinstance(model, Seq2Seq):
+        if model.decoder.input_feeding:
+            raise ConfigError(
+                "model.input_feeding=true cannot be exported, since a program of any length has no place for what its "
+                "steps hand on; seq2seq without it can, with any cell and attention"
+            )
         width, layers = model.decoder.hidden_size, model.decoder.network.num_layers
         names = ["hidden", "cell"] if isinstance(model.decoder.network, nn.LSTM) else ["hidden"]
         states = [Value(name, "float32", ("batch", layers, width)) for name in names]

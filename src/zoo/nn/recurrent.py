@@ -8,7 +8,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from zoo.nn.attention import ScoredAttention
 from zoo.nn.dropout import Dropout
-from zoo.nn.unrolled import run_unrolled, scan_time
+from zoo.nn.unrolled import run_unrolled
 
 CELLS: dict[str, type[nn.LSTM] | type[nn.GRU] | type[nn.RNN]] = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 """Hochreiter and Schmidhuber (1997), Cho et al. (2014), Elman (1990)."""
@@ -173,25 +173,12 @@ class RecurrentDecoder(nn.Module):
         return inputs.new_zeros(len(inputs), self.hidden_size)
 
     def _run_feeding(self, inputs: Tensor, hidden: Hidden, memory: Memory) -> tuple[Tensor, Tensor]:
-        if torch.compiler.is_exporting():
-            return self._scan_feeding(inputs, hidden, memory)
         vectors, weights, feed = [], [], self.first_feed(inputs)
         for position in inputs.unbind(1):
             feed, hidden, looked_at = self.step(position, hidden, feed, memory)
             vectors.append(feed)
             weights.append(looked_at)
         return torch.stack(vectors, 1), torch.stack(weights, 1)
-
-    def _scan_feeding(self, inputs: Tensor, hidden: Hidden, memory: Memory) -> tuple[Tensor, Tensor]:
-        """Return what `_run_feeding` does, for inputs of a time that is not known yet."""
-
-        def advance(state: Hidden, position: Tensor) -> tuple[Hidden, Hidden]:
-            feed, after, looked_at = self.step(position, state[1:], state[0], memory)
-            return (feed, *after), (feed.clone(), looked_at)
-
-        state = (self.first_feed(inputs), *hidden)
-        _, (vectors, weights) = scan_time(advance, state, inputs.transpose(0, 1))
-        return vectors.transpose(0, 1), weights.transpose(0, 1)
 
     def _attend(self, outputs: Tensor, memory: Memory) -> tuple[Tensor, Tensor | None]:
         """Return tanh(W [context; state]) (Luong et al., 2015, eq. 5) for outputs (batch, time, hidden_size)."""
