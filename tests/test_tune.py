@@ -302,6 +302,7 @@ def test_a_wrong_space_is_one_line(text: str, message: str, here: Path, capfd: p
     (["--trials", "2", "--space", "none.yaml"], 2, "none.yaml: cannot be read; copy a space with zoo tune --show-sp"),
     (["--trials", "2", "--out", ""], 2, "`--out` is empty"),
     (["--trials", "2", "--out", "/proc/x"], 6, "/proc/x: cannot be made"),
+    (["--trials", "2", "optimizer.lr=1,2"], 2, "`optimizer.lr` has several values; name them in a space: optimizer.lr"),
     (["--trials", "2", "optimizer.lr=a"], 2, "`optimizer.lr` must be a number, but is 'a'"),
 ], ids=lambda value: " ".join(value) if isinstance(value, list) else "")  # fmt: skip
 def test_wrong_arguments_are_one_line(

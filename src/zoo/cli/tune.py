@@ -76,6 +76,9 @@ def _typed(words: list[str]) -> dict[str, str]:
             raise ConfigError(f"`{item.key}`: zoo tune takes plain values of the zoo's own options; leave it out")
         if item.key in ("run_dir", "resume"):
             raise ConfigError(f"`{item.key}` is each trial's own; name the directory of the search with --out DIR")
+        text = item.texts[0]
+        if len(checking.split(text)) > 1 and not item.key.startswith("dataset."):
+            raise ConfigError(f"`{item.key}` has several values; name them in a space: {item.key}: [{text}]")
     return {item.key: item.texts[0] for item in parsed}
 
 
