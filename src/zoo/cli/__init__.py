@@ -149,10 +149,10 @@ VERBS: dict[str, tuple[str, Callable[[list[str]], int]]] = {
     "compare": ("show runs side by side, and whether the difference of two is real", _compare),
     "diagnose": ("say what is wrong with a run, by its curves, and what to try", _diagnose),
     "explore": ("reduce, cluster and draw what a run, a table or a dataset holds", _explore),
-    "serve": ("answer over HTTP, to programs and on a page to type into", _serve),
-    "benchmark": ("measure how fast a model trains and decodes on this machine", _benchmark),
     "tune": ("search for good settings, trial by trial", _tune),
+    "benchmark": ("measure how fast a model trains and decodes on this machine", _benchmark),
     "export": ("write a model for torch.export, ONNX or CTranslate2, proved to be equal", _export),
+    "serve": ("answer over HTTP, to programs and on a page to type into", _serve),
     "models": ("list the models", _models),
     "datasets": ("list the datasets", _datasets),
 }
