@@ -130,8 +130,8 @@ def infinite(first: str, last: str) -> None:
     def spoil(stepping: Any) -> None:
         inner = type(stepping)._backward
 
-        def backward(group: Any) -> Any:
-            sums = inner(stepping, group)
+        def backward(group: Any, counted: int) -> Any:
+            sums = inner(stepping, group, counted)
             stepping.parameters[0].grad.fill_(float("inf"))
             del stepping._backward
             return sums

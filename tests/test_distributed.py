@@ -178,7 +178,8 @@ def test_a_lost_process_ends_the_others_and_loses_no_checkpoint(tmp_path: Path) 
     os.kill(int(children.read_text().split()[-1]), signal.SIGKILL)
     code, _, err = ended(process)
     assert code != 0
-    assert "error: process 0 of 2 lost the connection to another" in err
+    assert "Signal 9 (SIGKILL)" in err, "torchrun names it; the other ends by its own error or by torchrun's signal"
+    assert " in training\n" not in err, "no traceback of the loop"
     assert not (run / "results.json").exists()
     trained(1, f"resume={run}", "epochs=1", "max_steps=1")
 
