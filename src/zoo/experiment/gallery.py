@@ -16,7 +16,7 @@ from zoo.data.corpus import Array, TextCorpus
 from zoo.data.vocab import RESERVED
 from zoo.distributed import alone
 from zoo.evaluation import Setting, probabilities
-from zoo.experiment.inspection import encoder_states, inside
+from zoo.experiment.inspection import encoder_states, inside, token_table
 from zoo.experiment.measure import Measured, greedily
 from zoo.experiment.run import attention_of, has_attention
 from zoo.record import Cloud, Recorder, confusion_figure
@@ -144,15 +144,6 @@ class Gallery:
             "reference": [corpus.references[row][0] for row in rows],
             "length": [str(length) for length in corpus.sources.lengths_of(rows)],
         }
-
-
-def token_table(model: nn.Module, side: str, size: int) -> nn.Embedding | None:
-    """Return the table of a model that holds a vector for each id of a side (`src`, `tgt` or `text`)."""
-    for name, module in model.named_modules():
-        named = side == "text" or name.startswith(side)
-        if isinstance(module, nn.Embedding) and module.num_embeddings == size and named:
-            return module
-    return None
 
 
 def cluster_numbers(vectors: Array, clusters: int, *, rounds: int = 20) -> Array:

@@ -80,14 +80,29 @@ def encoder_states(model: Any, corpus: Corpus, setting: Setting, *, limit: int) 
         return None
     model.eval()
     rows, states = [], []
-    run = getattr(model, "encode", model)
     for numbers, ids, lengths in _sources(corpus, setting.batch_tokens, limit):
-        with autocast(setting.device, setting.precision), _output_of(model.encoder) as seen:
-            run(ids.to(setting.device), lengths)
-        states.append(_pooled(seen[0], lengths).float().cpu().numpy())
+        with autocast(setting.device, setting.precision):
+            states.append(encoded(model, model.encoder, ids.to(setting.device), lengths).float().cpu().numpy())
         rows.append(numbers)
     order = np.argsort(np.concatenate(rows), kind="stable")
     return np.concatenate(rows)[order], np.concatenate(states)[order]
+
+
+def encoded(model: Any, encoder: nn.Module, ids: Tensor, lengths: Tensor) -> Tensor:
+    """Return one vector for each text (batch, dim), as the encoder gives it on the model's own way.
+
+    ids is (batch, time), lengths (batch) on the CPU. States over time are averaged.
+    """
+    with _output_of(encoder) as seen:
+        getattr(model, "encode", model)(ids, lengths)
+    return _pooled(seen[0], lengths)
+
+
+def token_table(model: nn.Module, side: str, size: int) -> nn.Embedding | None:
+    """Return the table of a model that holds a vector for each of `size` ids of a side (`src`, `tgt` or `text`)."""
+    home = getattr(model, f"{side}_embedding", model)
+    tables = (module for module in home.modules() if isinstance(module, nn.Embedding) and module.num_embeddings == size)
+    return next(tables, None)
 
 
 def _sources(corpus: Corpus, batch_tokens: int, limit: int) -> Iterator[tuple[Array, Tensor, Tensor]]:

@@ -1,7 +1,6 @@
 """What a run has learned, as points: a vector for each text, or for each token."""
 
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,9 +11,8 @@ from zoo.data.loader import Loader
 from zoo.data.vocab import RESERVED
 from zoo.errors import ConfigError
 from zoo.evaluation import Setting, autocast
+from zoo.experiment.inspection import encoded, token_table
 from zoo.metrics import Array
-from zoo.nn.embedding import padding_mask
-from zoo.nn.text import masked_mean
 from zoo.record import progress
 
 Batches = Iterable[tuple[Array, Tensor, Tensor]]
@@ -31,7 +29,7 @@ def text_states(model: nn.Module, texts: Sequences, setting: Setting, *, pairs: 
     found = np.zeros((0, 0))
     for rows, ids, lengths in progress(_batches(texts, setting.batch_tokens, pairs=pairs), desc="encoding"):
         with torch.no_grad(), autocast(setting.device, setting.precision):
-            vectors = _encoded(model, encoder, ids.to(setting.device), lengths).double().cpu().numpy()
+            vectors = encoded(model, encoder, ids.to(setting.device), lengths).double().cpu().numpy()
         if not len(found):
             found = np.zeros((len(texts), vectors.shape[1]))
         found[rows] = vectors
@@ -59,28 +57,12 @@ def encoder_of(model: nn.Module) -> nn.Module:
     return found
 
 
-def _encoded(model: Any, encoder: nn.Module, ids: Tensor, lengths: Tensor) -> Tensor:
-    """Return one vector for each text (batch, dim), as the encoder gives it on the model's own way."""
-    kept: list[Any] = []
-    hook = encoder.register_forward_hook(lambda module, given, output: kept.append(output))
-    try:
-        run = getattr(model, "encode", model)
-        run(ids, lengths)
-    finally:
-        hook.remove()
-    states: Tensor = kept[0][0] if isinstance(kept[0], tuple) else kept[0]
-    if states.dim() == 2:
-        return states
-    return masked_mean(states, padding_mask(lengths, states.size(1), states.device))
-
-
 def token_vectors(model: nn.Module, size: int, side: str) -> Array:
     """Return the vector (tokens, dim) of each token of a vocabulary of `size` ids, without the reserved ones.
 
     `side` is text, src or tgt.
     """
-    home = getattr(model, f"{side}_embedding", model)
-    for module in home.modules():
-        if isinstance(module, nn.Embedding) and module.num_embeddings == size:
-            return np.asarray(module.weight.detach().double().cpu().numpy())[RESERVED:]
-    raise ConfigError(f"{type(model).__name__} has no table of vectors for its {side} tokens to explore")
+    table = token_table(model, side, size)
+    if table is None:
+        raise ConfigError(f"{type(model).__name__} has no table of vectors for its {side} tokens to explore")
+    return np.asarray(table.weight.detach().double().cpu().numpy())[RESERVED:]

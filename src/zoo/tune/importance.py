@@ -8,12 +8,13 @@ from optuna import Study
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.trial import TrialState
 
+from zoo.record.drawing import COLORS, blank_figure
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FEWEST = 4
 """Finished trials below which nothing is said of importance."""
-COLORS = ("#3f90da", "#ffa90e", "#94a4a2")
 
 
 def importance_of(study: Study, *, seed: int = 0) -> dict[str, float]:
@@ -30,10 +31,8 @@ def importance_of(study: Study, *, seed: int = 0) -> dict[str, float]:
 
 def importance_figure(importance: Mapping[str, float], metric: str) -> "Figure":
     """Draw a bar for each setting, the most important one at the top."""
-    from matplotlib.figure import Figure
-
     keys = list(importance)[::-1]
-    figure = Figure(figsize=(6, 1.2 + 0.35 * len(keys)), layout="constrained")
+    figure = blank_figure(6, 1.2 + 0.35 * len(keys))
     axes = figure.add_subplot()
     bars = axes.barh(keys, [importance[key] for key in keys], color=COLORS[0])
     axes.bar_label(bars, fmt="%.2f", padding=3)
@@ -44,20 +43,19 @@ def importance_figure(importance: Mapping[str, float], metric: str) -> "Figure":
 
 def history_figure(study: Study, metric: str) -> "Figure":
     """Draw the value of each finished trial, the best so far, and where trials were pruned."""
-    from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
     trials = study.get_trials(deepcopy=False)
     done = [(trial.number + 1, trial.value) for trial in trials if trial.state == TrialState.COMPLETE]
     numbers, values = (np.array(part, dtype=float) for part in zip(*done, strict=True))
-    figure = Figure(figsize=(6, 3.5), layout="constrained")
+    figure = blank_figure(6, 3.5)
     axes: Any = figure.add_subplot()
     best = np.minimum if study.direction.name == "MINIMIZE" else np.maximum
     axes.step(numbers, best.accumulate(values), where="post", color=COLORS[1], label="best so far")
     axes.scatter(numbers, values, color=COLORS[0], label="finished", zorder=3)
     pruned = [(trial.number + 1, last_value(trial)) for trial in trials if trial.state == TrialState.PRUNED]
     if pruned:
-        axes.scatter(*zip(*pruned, strict=True), marker="x", color=COLORS[2], label="pruned, at its last epoch")
+        axes.scatter(*zip(*pruned, strict=True), marker="x", color=COLORS[3], label="pruned, at its last epoch")
     axes.set_xlabel("trial")
     axes.set_ylabel(f"valid {metric}")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
