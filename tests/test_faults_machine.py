@@ -184,6 +184,7 @@ def test_memory_that_ran_out_names_the_overrides_and_leaves_the_last_checkpoint(
         assert newest_step(tmp_path / "run") == 7
         trained(train(tmp_path, resume="run", run_dir="", batch_tokens="12", accumulate="2"))
         assert [line["epoch"] for line in metrics_of(tmp_path / "run") if "epoch" in line] == [1, 2]
+        assert [line["step"] for line in metrics_of(tmp_path / "run") if "epoch" in line] == [7, 14]
 
 
 # ---- wanted twice

@@ -98,12 +98,17 @@ def until(look: Any) -> Any:
 
 
 def loaded(address: str) -> bool:
-    """Whether TensorBoard has read every run and has something to show in every tab."""
-    with urllib.request.urlopen(f"{address}data/plugins_listing", timeout=PATIENCE) as reply:
-        listing = json.load(reply)
-    with urllib.request.urlopen(f"{address}data/runs", timeout=PATIENCE) as reply:
-        runs = json.load(reply)
-    return set(RUNS) <= set(runs) and all(listing[name]["enabled"] for name in PLUGINS)
+    """Whether TensorBoard has read every run to its end and has something to show in every tab."""
+    listing, runs, scalars = (answer(address, path) for path in ("plugins_listing", "runs", "plugin/scalars/tags"))
+    if not (set(RUNS) <= set(runs) and all(listing[name]["enabled"] for name in PLUGINS)):
+        return False
+    return all("hparam/test_loss" in scalars.get(run, ()) for run in RUNS)  # written last, and a page is not updated
+
+
+def answer(address: str, path: str) -> Any:
+    """Return what TensorBoard's server says of its data."""
+    with urllib.request.urlopen(f"{address}data/{path}", timeout=PATIENCE) as reply:
+        return json.load(reply)
 
 
 @pytest.fixture(scope="module")

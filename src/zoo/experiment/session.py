@@ -361,6 +361,8 @@ class Session:
         self.learner.restore(saved, source)
         seed_own(self.config.seed, self.learner.state.step)
         self._enter(self.learner.state.epoch)
+        if saved.state["whole"]:
+            self.learner.state.batch = self.batches  # an epoch that is over stays so, however batches are cut now
         self.saver.step, self.saver.whole = self.learner.state.step, self._whole()
 
     def _check_best(self) -> None:
