@@ -273,7 +273,7 @@ def _shown(found: dict[str, Any], rows: list[Any]) -> str:
         if found["not_judged"]:
             lines.append(f"not judged, since some trials lack them: {', '.join(found['not_judged'])}")
     names = [f"{path}/{name}.png" for name, there in (("importance", shares), ("history", found["best"])) if there]
-    lines += [f"look   {' '.join(names)}"] if names else []
+    lines += [f"drawn  {' '.join(names)}"] if names else []
     lines.append(f"table  {path}/tune.csv")
     if found["best"]:
         lines += [f"run    {rows[0].run_dir} (the best)", f"best   {found['best']}"]
