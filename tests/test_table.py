@@ -92,6 +92,13 @@ def test_an_unknown_label_column_is_told_with_the_nearest(tmp_path: Path) -> Non
         read_table(path, targets=["a", "b"])
 
 
+def test_a_column_of_labels_is_left_out_where_targets_are_named(tmp_path: Path) -> None:
+    table = read_table(csv(tmp_path, "a,b,label\n1,2,x\n3,4,y\n"), targets=["b"])
+    assert (table.names, table.labels) == (("a",), None)
+    assert table.targets is not None
+    assert table.targets.tolist() == [[2], [4]]
+
+
 def test_an_array_takes_the_labels_beside_it_or_those_of_a_named_file(tmp_path: Path) -> None:
     path = tmp_path / "states.npy"
     np.save(path, np.arange(6, dtype=np.float32).reshape(3, 2))

@@ -207,7 +207,7 @@ def _reductions(report: dict[str, Any]) -> list[tuple[str, str]]:
 def _reduced(report: dict[str, Any], prefix: str) -> str:
     count, rule = report[f"{prefix}components"], report[f"{prefix}components_rule"]
     what = "feature" if f"{prefix}selected" in report else "component"
-    parts = [f"{_counted(count, what)} ({rule})", f"{report[f'{prefix}explained_x_total']:.1%} of x"]
+    parts = [f"{_counted(count, what)} ({rule})", f"explains {report[f'{prefix}explained_x_total']:.1%} of x"]
     if f"{prefix}explained_y_total" in report:
         parts.append(f"{report[f'{prefix}explained_y_total']:.1%} of y")
     if probe := report.get(f"{prefix}probe_accuracy", {}).get(str(count)):
