@@ -314,6 +314,7 @@ def test_the_summary_says_what_was_found_and_where(here: Path, capsys: pytest.Ca
     parts = ("150 points of 4 features, 3 labels", "2 components (given)", "vip ", "inside ", "outside ")
     for text in (*parts, "pls has seen the labels", "explore/iris/report.html", "--logdir explore/iris"):
         assert text in shown
+    assert re.search(r"kmeans +\d clusters \(silhouette; elbow \d, gap \d\): ", shown)
     assert inside("explore", "iris.csv", "--cluster", "kmeans", "--clusters", "2", "--json") == 0
     assert json.loads(capsys.readouterr().out)["clusters"] == 2
 
