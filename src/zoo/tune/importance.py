@@ -44,7 +44,7 @@ def importance_figure(importance: Mapping[str, float], metric: str, left_out: Se
     bars = axes.barh(keys, [importance[key] for key in keys], color=COLORS[0])
     axes.bar_label(bars, fmt="%.2f", padding=3)
     axes.set_xlim(0, 1.15 * max(importance.values()))
-    axes.set_xlabel(f"share of the variance of valid {metric} that a setting explains")
+    axes.set_xlabel(f"share explained of the variance\nof valid {metric}")
     if left_out:
         axes.set_title("\n".join(["not judged, since some trials lack them:", *left_out]), fontsize=8, loc="left")
     return figure
