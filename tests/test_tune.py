@@ -282,7 +282,11 @@ WRONG_SPACES = [
     ("[1, 2]", "expected lines like `optimizer.lr: {low: 0.001"),
     ("a: [1", "cannot be read as YAML"),
     ("a: &x [1]\nb: *x", "it holds anchors or aliases"),
+    ("optimizer.lr: !!int ''", "space.yaml: cannot be read as YAML"),
+    ("lr_find: [true, false]", "`lr_find` is the same in all trials of a search"),
     ("model.dropout: {low: 0.1, high: 0.2, when: {model.encodr: [bag]}}", "`when` names 'model.encodr'"),
+    ("model.dropout: {low: 0.1, high: 0.2, when: {optimizer: adam}}\noptimizer: [adam, sgd]",
+     "`model.dropout`: `when` names 'optimizer', which must stand above it"),
 ]  # fmt: skip
 
 
@@ -303,6 +307,7 @@ def test_a_wrong_space_is_one_line(text: str, message: str, here: Path, capfd: p
     (["--trials", "2", "--out", ""], 2, "`--out` is empty"),
     (["--trials", "2", "--out", "/proc/x"], 6, "/proc/x: cannot be made"),
     (["--trials", "2", "optimizer.lr=1,2"], 2, "`optimizer.lr` has several values; name them in a space: optimizer.lr"),
+    (["--trials", "2", "lr_find=true"], 2, "`lr_find` trains no model that could be judged; leave it out"),
     (["--trials", "2", "optimizer.lr=a"], 2, "`optimizer.lr` must be a number, but is 'a'"),
 ], ids=lambda value: " ".join(value) if isinstance(value, list) else "")  # fmt: skip
 def test_wrong_arguments_are_one_line(
