@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -23,6 +24,7 @@ from zoo.explore.saving import prepared
 from zoo.explore.sources import Source
 from zoo.explore.table import Table
 from zoo.metrics import Array
+from zoo.storage import alone
 
 INSIDE = ("sse", "silhouette", "dunn", "davies_bouldin", "calinski_harabasz")
 OUTSIDE = ("rand", "adjusted_rand", "jaccard", "nmi", "purity")
@@ -191,6 +193,16 @@ def test_a_report_that_is_not_ours_is_left_alone(here: Path, capsys: pytest.Capt
     assert inside("explore", "iris.csv", "--out", "out") == 2
     assert "is another source; name another place with --out" in capsys.readouterr().err
     assert [path.name for path in (here / "out").iterdir()] == ["report.json"]
+
+
+def test_two_reports_are_not_written_into_one_place_at_once(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_table(here / "iris.csv", load_iris())
+    (here / "out").mkdir()
+    with alone(here / "out"):
+        assert inside("explore", "iris.csv", "--out", "out") == 8
+    told = f"out: process {os.getpid()} is exploring here; wait for it or name another place with --out"
+    assert told in capsys.readouterr().err
+    assert list((here / "out").iterdir()) == []
 
 
 def test_a_run_that_was_moved_still_owns_the_report_in_it(tmp_path: Path) -> None:

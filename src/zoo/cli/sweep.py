@@ -64,7 +64,7 @@ class Sweep:
 
     def __init__(self, path: Path, arguments: list[str]) -> None:
         self.path, self._held = path, ExitStack()
-        self._held.enter_context(alone(path))
+        self._held.enter_context(alone(path, way=f"set another {DIRECTORY}"))
         self.arguments = [word for word in arguments if not word.startswith(f"{DIRECTORY}=")]
         self.rows: list[Row] = []
         self._record(finished=False)

@@ -198,7 +198,7 @@ def _search(
     from zoo.tune.search import Budget, Search
 
     path = _directory(options.out, base, identity)
-    with alone(path):
+    with alone(path, doing="searching", way="name another place with --out"):
         search = Search(path, space, build, base=given, identity=identity, prune=not options.no_pruning, note=complain)
         if search.ended:
             complain(f"going on with the search in {path}, where {search.ended} trials have ended")
