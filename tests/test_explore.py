@@ -349,6 +349,7 @@ def test_the_summary_says_what_was_found_and_where(here: Path, capsys: pytest.Ca
     (("g2p-en", "--side", "tgt"), 2, "`--side` has no effect without `--tokens`"),
     (("g2p-en", "--tokens", "--split", "test"), 2, "`--split` has no effect beside `--tokens`"),
     (("copy", "--limit", "-1"), 2, "`--limit` must be at least 0, but is -1"),
+    (("t.csv", "--out", ""), 2, "`--out` is empty; give it a value, or leave it out"),
     (("runs/none",), 4, "runs/none: no such run or table"),
     (("--reduce", "pca"), 2, "the following arguments are required: SOURCE; see zoo explore --help"),
 ])  # fmt: skip

@@ -241,6 +241,18 @@ def test_importance_is_in_the_output_and_drawn(scripted: list[TrainConfig], capf
         assert Path("found", name).read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize("line", [b"garbage\n", b"[1, 2]\n", b"\xe4\n"])
+def test_a_damaged_journal_is_one_line(
+    scripted: list[TrainConfig], capfd: pytest.CaptureFixture[str], line: bytes
+) -> None:
+    assert inside(*SCRIPTED, "--trials", "1") == 0
+    capfd.readouterr()
+    journal = Path("found/journal.log")
+    journal.write_bytes(line + journal.read_bytes())
+    assert inside(*SCRIPTED, "--trials", "2") == 6
+    assert "journal.log: is damaged" in capfd.readouterr().err.splitlines()[-1]
+
+
 def test_a_half_written_last_line_of_the_journal_is_no_harm(scripted: list[TrainConfig]) -> None:
     assert inside(*SCRIPTED, "--trials", "2") == 0
     with Path("found/journal.log").open("ab") as journal:

@@ -271,7 +271,7 @@ def open_study(path: Path, direction: str, pruner: BasePruner) -> optuna.Study:
             pruner=pruner,
             direction="minimize" if direction == "min" else "maximize",
         )
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise StorageError(f"{journal}: is damaged ({error}); start a new search with another --out") from error
 
 
