@@ -168,9 +168,9 @@ def _read_npy(path: str, label: str | None) -> Table:
     x = _load(path)
     if x.ndim != 2 or x.dtype.kind not in "fiub" or not x.size:
         raise DataError(f"{path}: expected numbers (points, features), found {x.dtype} {x.shape}; save such an array")
-    bad = np.argwhere(~(np.abs(x) <= np.float64(LARGEST))) if x.dtype.kind == "f" else []
-    if len(bad):
-        row, column = bad[0].tolist()
+    small = np.abs(x) <= np.float64(LARGEST)  # a plain number would become one of x's type
+    if not small.all():
+        row, column = np.argwhere(~small)[0].tolist()
         what = f"is above {LARGEST:g}" if np.isfinite(x[row, column]) else "is no finite number"
         raise DataError(f"{path}: {x[row, column]} at [{row}, {column}] {what}; fill it in or remove it")
     table = Table(x.astype(np.float64), tuple(f"x{number}" for number in range(x.shape[1])))
