@@ -204,10 +204,27 @@ def test_a_trial_that_diverges_or_has_no_memory_counts_as_failed_and_the_search_
 
     monkeypatch.setattr(zoo.tune.search, "train", fail)
     assert inside(*SCRIPTED, "--trials", "3") == 0
-    failed = table()[-1]
-    assert (failed["number"], failed["status"], failed["exit_code"]) == ("2", "failed", str(code))
+    failed = next(row for row in table() if row["number"] == "2")
+    assert (failed["status"], failed["exit_code"]) == ("failed", str(code))
     assert failed["error"] == str(error)
     assert f"failed with exit code {code}: {error}" in capfd.readouterr().out
+
+
+def test_settings_that_diverged_are_not_trained_again(
+    here: Path, scripted: list[TrainConfig], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (here / "space.yaml").write_text("model.dropout: [0.2, 0.5]\n")
+    tried: list[float] = []
+
+    def fail(config: TrainConfig, *, watch: Watch) -> None:
+        tried.append(config.model.dropout)
+        raise DivergenceError("nan")
+
+    monkeypatch.setattr(zoo.tune.search, "train", fail)
+    assert inside(*SCRIPTED, "--trials", "100") == 5
+    assert sorted(tried) == [0.2, 0.5]
+    assert len(table()) < 100, "a space in which nothing is left ends the search"
+    assert {(row["status"], row["error"]) for row in table()} == {("failed", "nan")}
 
 
 def test_wrong_data_ends_the_search(
