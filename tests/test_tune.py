@@ -311,6 +311,7 @@ WRONG_SPACES = [
     ("[1, 2]", "expected lines like `optimizer.lr: {low: 0.001"),
     ("a: [1", "cannot be read as YAML"),
     ("a: &x [1]\nb: *x", "it holds anchors or aliases"),
+    ("optimizer.lr: [1]\nmodel.dropout: [0]\noptimizer.lr: [2]", "line 3: `optimizer.lr` stands there twice"),
     ("optimizer.lr: !!int ''", "space.yaml: cannot be read as YAML"),
     ("lr_find: [true, false]", "`lr_find` is the same in all trials of a search"),
     ("model.dropout: {low: 0.1, high: 0.2, when: {model.encodr: [bag]}}", "`when` names 'model.encodr'"),
