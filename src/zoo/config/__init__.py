@@ -59,8 +59,9 @@ from zoo.config.optimizers import (
     StepConfig,
     WarmupCosineConfig,
 )
+from zoo.config.own import PERMISSION, is_own, own_model
 from zoo.config.reading import from_dict, load_config, model_config, save_config
-from zoo.config.whole import GROUPS, Device, Direction, Precision, TrainConfig
+from zoo.config.whole import GROUPS, Device, Direction, Precision, TrainConfig, is_choice, options_class, title_of
 
 __all__ = [
     "DATASETS",

@@ -32,6 +32,7 @@ from zoo.config.models import (
     TransformerConfig,
 )
 from zoo.config.optimizers import NoamConfig
+from zoo.config.own import is_own, own_model
 from zoo.config.whole import GROUPS, Device, Precision, TrainConfig
 from zoo.errors import ConfigError, unknown
 
@@ -45,6 +46,8 @@ def task_of(dataset: Any) -> Task:
 
 def task_of_model(model: Any) -> Task:
     """Return the kind of task that a model config can learn."""
+    if is_own(model.name):
+        return own_model(model.name).task
     return Task.labelled if model.name in CLASSIFIERS else Task.pairs
 
 
@@ -283,7 +286,8 @@ def _check_optimizer(optimizer: Any) -> None:
 def _check_rdrop(config: TrainConfig) -> None:
     """Refuse R-Drop where the two passes would be equal."""
     model = config.model
-    random = model.dropout or getattr(model, "word_dropout", 0.0) or getattr(model, "teacher_forcing", 1.0) < 1
+    random = getattr(model, "dropout", 1.0) or getattr(model, "word_dropout", 0.0)
+    random = random or getattr(model, "teacher_forcing", 1.0) < 1
     if config.rdrop and not random:
         raise ConfigError("`rdrop` has no effect without dropout; set `model.dropout` above 0, or leave it out")
 
@@ -298,7 +302,8 @@ def _check_swap(config: TrainConfig) -> None:
 
 
 def _check_schedule(config: TrainConfig) -> None:
-    if isinstance(config.scheduler, NoamConfig) and isinstance(config.model, LinearClassifierConfig):
+    has_width = any(hasattr(config.model, key) for key in ("d_model", "hidden_size"))
+    if isinstance(config.scheduler, NoamConfig) and not has_width:
         raise ConfigError(
             f"scheduler=noam goes by the model's width, and model={config.model.name} has none; choose another"
         )

@@ -8,8 +8,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from zoo.config import TrainConfig, load_config
-from zoo.errors import CheckpointError, ConfigError, StorageError
+from zoo.config import TrainConfig, load_config, title_of
+from zoo.errors import CheckpointError, CodeError, ConfigError, StorageError
 from zoo.pretrained import list_pretrained, pretrained_path
 from zoo.storage import alone, list_checkpoints, sweep, write_durably
 
@@ -71,9 +71,11 @@ class RunDirectory:
                 path.rmdir()
 
     def read_config(self) -> TrainConfig:
-        """Return the config of the run here; CheckpointError where it is damaged."""
+        """Return the config of the run here; CheckpointError where it is damaged, CodeError for a model not allowed."""
         try:
             return load_config(self.config)
+        except CodeError as error:
+            raise CodeError(f"{self.config}: {error}") from error
         except ConfigError as error:
             raise CheckpointError(f"{error}; copy the file from the run again, or start a new run") from error
 
@@ -114,7 +116,7 @@ def locked(run: RunDirectory) -> Iterator[None]:
 
 def new_directory(config: TrainConfig) -> RunDirectory:
     """Return a fresh `runs/<dataset>-<model>/<time>`, made here so that two runs of one second get two."""
-    parent = RUNS / f"{config.dataset.name}-{config.model.name}"
+    parent = RUNS / title_of(config)
     above = missing(parent)
     stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     for number in range(1000):

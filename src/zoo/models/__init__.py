@@ -67,6 +67,10 @@ def list_models(pattern: str = "*") -> list[str]:
 
 def build_model(config: Any, sizes: "Sizes") -> "nn.Module":
     """Return a new model; config holds what the user chose, sizes what the data determines."""
+    if options.is_own(config.name):
+        from zoo.models.own import build_own
+
+        return build_own(config, sizes)
     if config.name not in MODELS:
         raise ValueError(unknown("model", config.name, MODELS))
     return MODELS[config.name](config, sizes)
