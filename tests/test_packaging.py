@@ -3,6 +3,7 @@
 import importlib.metadata
 import os
 import re
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -12,6 +13,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
+
+import zoo
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -48,6 +52,43 @@ def test_constraints_pin_every_requirement_exactly_and_name_no_place() -> None:
 def test_the_python_that_runs_the_tests_is_one_that_is_allowed() -> None:
     assert PROJECT["project"]["requires-python"] == ">=3.11,<3.14"
     assert (3, 11) <= sys.version_info < (3, 14)
+
+
+def test_the_extra_all_has_every_extra_that_people_use() -> None:
+    extras = PROJECT["project"]["optional-dependencies"]
+    used = sorted(set(extras) - {"all", "dev", "benchmark"})
+    (line,) = extras["all"]
+    assert sorted(re.fullmatch(r"zoo\[(.*)\]", line)[1].split(",")) == used  # type: ignore[index]
+
+
+@pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
+def test_every_module_compiles_on_each_python_that_is_at_hand(version: str, tmp_path: Path) -> None:
+    python = f"python{version}"
+    if shutil.which(python) is None or subprocess.run([python, "-c", ""], capture_output=True, check=False).returncode:
+        pytest.skip(f"no {python} is installed")
+    command = [
+        python,
+        "-W",
+        "error",
+        "-m",
+        "compileall",
+        "-q",
+        "-f",
+        *(str(ROOT / part) for part in ("src", "scripts")),
+    ]
+    done = subprocess.run(command, env={**os.environ, "PYTHONPYCACHEPREFIX": str(tmp_path)}, capture_output=True,
+                          text=True, check=False)  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_citation_names_this_version_and_the_action_runs_the_checks_on_every_python() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["cff-version"] == "1.2.0"
+    assert {"message", "title", "authors"} <= set(citation)
+    assert (citation["version"], citation["license"]) == (zoo.__version__, PROJECT["project"]["license"])
+    (job,) = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8"))["jobs"].values()
+    assert job["strategy"]["matrix"]["python"] == ["3.11", "3.12", "3.13"]
+    assert job["steps"][-1] == {"run": "bash .ci/run"}
 
 
 def test_both_commands_are_declared() -> None:

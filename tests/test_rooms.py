@@ -9,7 +9,7 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "zoo"
 ROWS = [
     {"errors"},
-    {"storage", "distributed"},
+    {"storage", "distributed", "migration"},
     {"config"},
     {"data", "nn"},
     {"models", "loss", "metrics", "optim", "checkpoint", "record", "pretrained"},

@@ -16,10 +16,8 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from zoo.errors import CheckpointError
+from zoo.migration import CHECKPOINT, migrated, newest
 from zoo.storage import list_checkpoints, write_durably
-
-FORMAT = 1
-"""Version of the layout; a checkpoint of a newer one is refused."""
 
 INSTRUCTIONS = frozenset({"_target_", "_args_", "_partial_", "_recursive_", "_convert_"})
 """Keys with which other programs are told to call something."""
@@ -41,7 +39,7 @@ def save_checkpoint(path: Path, tensors: dict[str, Tensor], state: dict[str, Any
     """Write a checkpoint so that a crash at any moment leaves the old file or the new one, never a torn one."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(tensors.items())}
     text = json.dumps(state)
-    metadata = {"format": str(FORMAT), "state": text, "sha256": _digest(tensors, text)}
+    metadata = {"format": str(newest(CHECKPOINT)), "state": text, "sha256": _digest(tensors, text)}
     write_durably(path, to_bytes(tensors, metadata))
 
 
@@ -55,15 +53,17 @@ def load_checkpoint(path: Path) -> Checkpoint:
             tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
     except (SafetensorError, OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path}: not a readable checkpoint ({_first_line(error)})") from error
-    return Checkpoint(tensors, _verified_state(path, tensors, metadata))
+    state = _verified_state(path, tensors, metadata)
+    return Checkpoint(*migrated((tensors, state), int(metadata["format"]), CHECKPOINT))
 
 
 def _verified_state(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> dict[str, Any]:
     version = metadata.get("format", "")
     if not re.fullmatch("[1-9][0-9]{0,8}", version) or "state" not in metadata:
         raise CheckpointError(f"{path}: a safetensors file, but not a checkpoint of the zoo")
-    if int(version) > FORMAT:
-        raise CheckpointError(f"{path}: format {version} is newer than this zoo reads ({FORMAT}); upgrade zoo")
+    if int(version) > newest(CHECKPOINT):
+        known = newest(CHECKPOINT)
+        raise CheckpointError(f"{path}: format {version} is newer than this zoo reads ({known}); upgrade zoo")
     if metadata.get("sha256") != _digest(tensors, metadata["state"]):
         raise CheckpointError(f"{path}: damaged, its checksum does not match")
     try:

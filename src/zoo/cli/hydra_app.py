@@ -77,6 +77,7 @@ def run(arguments: list[str], train: Callable[[TrainConfig], Any], *, swept: Col
     """
     register([name for name in _models(arguments) if is_own(name)])
     arguments = with_directory(arguments)
+    Between.directory = None
     jobs = Jobs(train, swept, arguments)
 
     @hydra.main(version_base="1.3", config_path="pkg://zoo.configs", config_name="train")
@@ -88,16 +89,34 @@ def run(arguments: list[str], train: Callable[[TrainConfig], Any], *, swept: Col
     return jobs.finish()
 
 
-class Forget(Callback):
-    """Lets go of a job's configuration when it ends; Hydra would hold it until the last one has."""
+def is_basic(launcher: Any) -> bool:
+    """Whether a launcher runs one job after the other in this process."""
+    return str(launcher._target_).endswith(".BasicLauncher")
+
+
+class Between(Callback):
+    """Stands between Hydra and the jobs: knows a multirun's directory, and lets go of what a job has left."""
+
+    directory: Path | None = None
+
+    def on_multirun_start(self, config: Any, **kwargs: Any) -> None:
+        """Keep the directory, which a launcher that hands jobs to other processes does not tell this one."""
+        Between.directory, launcher = Path(config.hydra.sweep.dir), config.hydra.launcher
+        if not is_basic(launcher):
+            Sweep(Between.directory, []).forget()
+            logs = launcher.get("submitit_folder")
+            complain(f"the jobs run in other processes{f'; what they say lies in {Path(logs).parent}' if logs else ''}")
 
     def on_job_end(self, config: Any, job_return: JobReturn, **kwargs: Any) -> None:
-        """Keep nothing but how the job ended."""
+        """Keep nothing but how the job ended; Hydra would hold its configuration until the last one has."""
         job_return.cfg = job_return.hydra_cfg = None
 
 
 class Jobs:
-    """Trains each job that Hydra hands over; in a multirun a failure is kept and the rest go on."""
+    """Trains each job that Hydra hands over; in a multirun a failure is kept and the rest go on.
+
+    Launchers other than Hydra's own copy it into a process for each job.
+    """
 
     def __init__(self, train: Callable[[TrainConfig], Any], swept: Collection[str], arguments: list[str]) -> None:
         self.train, self.swept, self.arguments = train, swept, arguments
@@ -116,20 +135,25 @@ class Jobs:
             self.single = error
 
     def _one_of_many(self, composed: Any) -> None:
-        sweep = self.sweep = self.sweep or Sweep(Path(HydraConfig.get().sweep.dir), self.arguments)
-        words = [word.replace("'", "") for word in HydraConfig.get().overrides.task]
+        found = HydraConfig.get()
+        sweep = self.sweep or Sweep(Path(found.sweep.dir), self.arguments)
+        if self.sweep is None and is_basic(found.launcher):
+            sweep.begin()
+        self.sweep = sweep
+        words = [word.replace("'", "") for word in found.overrides.task]
         words = [word for word in words if word.partition("=")[0] in self.swept] or words
-        complain(f"[{len(sweep.rows) + 1}] {' '.join(words)}")
+        number = found.job.num + 1
+        complain(f"[{number}] {' '.join(words)}")
         try:
-            sweep.add(self._row(sweep, composed, words))
+            sweep.add(self._row(sweep, composed, number, words))
         except (KeyboardInterrupt, SystemExit):
             sweep.release()
-            complain(f"stopped in job {len(sweep.rows) + 1}; the same command goes on with the sweep in {sweep.path}")
+            complain(f"stopped in job {number}; the same command goes on with the sweep in {sweep.path}")
             raise
 
-    def _row(self, sweep: Sweep, composed: Any, words: list[str]) -> Row:
+    def _row(self, sweep: Sweep, composed: Any, number: int, words: list[str]) -> Row:
         """Train a job of a sweep; return what came of it."""
-        number, title, config = len(sweep.rows) + 1, " ".join(words), None
+        title, config = " ".join(words), None
         try:
             config = to_config(composed)
             return row_of(number, title, config, sweep.settle(config, words) or self.train(config))
@@ -141,6 +165,8 @@ class Jobs:
         """Raise what a single run raised, or print a multirun's table; return the exit code."""
         if self.single is not None:
             raise self.single
+        if self.sweep is None and Between.directory is not None:
+            self.sweep = Sweep(Between.directory, self.arguments)  # its jobs ran in other processes
         return self.sweep.finish() if self.sweep else 0
 
 

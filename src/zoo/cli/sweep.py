@@ -4,10 +4,12 @@ import json
 import os
 import re
 import shlex
+import shutil
 from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from copy import deepcopy
 from hashlib import blake2b
+from operator import attrgetter, itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from zoo.tune.rows import Row, error_line, figures_of, ranked, write_csv
 
 SWEEPS = Path("runs", "multirun")
 DIRECTORY = "hydra.sweep.dir"
-RECORD, TABLE = "sweep.json", "sweep.csv"
+RECORD, TABLE, ROWS = "sweep.json", "sweep.csv", ".rows"
 LONGEST_NAME = 80
 
 
@@ -60,14 +62,25 @@ def _is_free(path: Path) -> bool:
 
 
 class Sweep:
-    """The directory of a sweep that this process works on."""
+    """The directory of a sweep: jobs' runs, a row for each job that has ended, and the table made of those."""
 
     def __init__(self, path: Path, arguments: list[str]) -> None:
         self.path, self._held = path, ExitStack()
-        self._held.enter_context(alone(path))
         self.arguments = [word for word in arguments if not word.startswith(f"{DIRECTORY}=")]
-        self.rows: list[Row] = []
+
+    def begin(self) -> None:
+        """Keep other processes out, and forget what earlier ones have left of the table."""
+        self._held.enter_context(alone(self.path))
+        self.forget()
         self._record(finished=False)
+
+    def forget(self) -> None:
+        """Remove the rows of jobs that have ended."""
+        shutil.rmtree(self.path / ROWS, ignore_errors=True)
+
+    def release(self) -> None:
+        """Let another process work on the sweep."""
+        self._held.close()
 
     def _record(self, *, finished: bool) -> None:
         content = json.dumps({"arguments": self.arguments, "finished": finished}, ensure_ascii=False) + "\n"
@@ -81,27 +94,31 @@ class Sweep:
         return earlier_results(config)
 
     def add(self, row: Row) -> None:
-        """Enter what came of a job into the table."""
-        self.rows.append(row)
-        order = {row.number: row.rank for row in ranked(self.rows)}
-        write_csv(self.path / TABLE, [row._replace(rank=order[row.number]) for row in self.rows])
+        """Enter what came of a job into the table; other processes may do so at the same time."""
+        write_durably(self.path / ROWS / f"{row.number}.json", json.dumps(row).encode())
+        self._tabulate()
 
-    def release(self) -> None:
-        """Let another process work on the sweep."""
-        self._held.close()
+    def _tabulate(self) -> list[Row]:
+        """Write the table, in the order of the jobs; return its rows, the best first."""
+        found = [json.loads(file.read_bytes()) for file in (self.path / ROWS).glob("[0-9]*.json")]
+        rows = ranked([Row(*values) for values in sorted(found, key=itemgetter(0))])
+        write_csv(self.path / TABLE, sorted(rows, key=attrgetter("number")))
+        return rows
 
     def finish(self) -> int:
         """Print the table; return the exit code of the first job that failed, 0 where none did."""
+        rows = self._tabulate()
+        self.forget()
         self._record(finished=True)
         self.release()
-        say(leaderboard(ranked(self.rows), "job"))
+        say(leaderboard(rows, "job"))
         say(f"sweep  {self.path / TABLE}")
-        failed = [row for row in self.rows if row.exit_code]
+        failed = [row for row in rows if row.exit_code]
         if not failed:
             return 0
         again = f"the same command with {shlex.quote(f'{DIRECTORY}={self.path}')} tries them again"
-        complain(f"error: {len(failed)} of {len(self.rows)} jobs failed, see the table; {again}")
-        return failed[0].exit_code
+        complain(f"error: {len(failed)} of {len(rows)} jobs failed, see the table; {again}")
+        return min(failed, key=attrgetter("number")).exit_code
 
 
 def job_name(words: Sequence[str]) -> str:

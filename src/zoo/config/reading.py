@@ -11,7 +11,8 @@ from zoo.config.checks import check, check_model, check_ranges
 from zoo.config.field import to_dict
 from zoo.config.models import MODELS
 from zoo.config.whole import GROUPS, TrainConfig, is_choice, options_class
-from zoo.errors import ConfigError, unknown
+from zoo.errors import CheckpointError, ConfigError, unknown
+from zoo.migration import CONFIG, migrated, newest
 from zoo.storage import write_durably
 
 LARGEST_FILE = 1_000_000
@@ -89,7 +90,20 @@ def load_config(path: Path) -> TrainConfig:
     except Exception as error:  # PyYAML lets many classes through: ValueError for a date, IndexError for a number
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ConfigError(f"{path}: cannot be read as YAML: {reason}") from error
-    return from_dict(data, where=str(path))
+    return from_dict(_of_this_format(data, str(path)), where=str(path))
+
+
+def _of_this_format(data: Any, where: str) -> Any:
+    """Return what a file holds as options of today; files of the first zoo do not tell their format, which is 1."""
+    if not isinstance(data, dict):
+        return data
+    data = dict(data)
+    found, known = data.pop("format", 1), newest(CONFIG)
+    if type(found) is not int or found < 1:
+        raise ConfigError(f"{where}: `format` must be a whole number from 1 on, but is {found!r}")
+    if found > known:
+        raise CheckpointError(f"{where}: format {found} is newer than this zoo reads ({known}); upgrade zoo")
+    return migrated(data, found, CONFIG)
 
 
 def read_yaml(text: str) -> Any:
@@ -106,4 +120,5 @@ def read_yaml(text: str) -> Any:
 
 def save_config(config: TrainConfig, path: Path) -> None:
     """Write a config as YAML that `load_config` reads back equal."""
-    write_durably(path, yaml.safe_dump(to_dict(config), sort_keys=False, allow_unicode=True).encode())
+    content = {"format": newest(CONFIG), **to_dict(config)}
+    write_durably(path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True).encode())

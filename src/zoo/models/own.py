@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from zoo.config import Task, own_model
+from zoo.config import own_model
 from zoo.config.own import described
 from zoo.data.sizes import PairSizes
 from zoo.data.vocab import BOS, EOS, PAD, UNK
