@@ -68,7 +68,9 @@ def _options(cls: Any, data: dict[str, Any], title: str, prefix: str = "") -> st
         if item.name not in GROUPS and item.name != "name"
     ]
     width = max(len(row[0]) for row in rows)
-    return "\n".join([f"{title} (KEY=DEFAULT)", *(f"  {key:{width}}  {text}{values}".rstrip() for key, text, values in rows)])
+    return "\n".join(
+        [f"{title} (KEY=DEFAULT)", *(f"  {key:{width}}  {text}{values}".rstrip() for key, text, values in rows)]
+    )
 
 
 def _values(cls: Any, name: str) -> str:

@@ -18,8 +18,8 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from zoo.cli.exits import report
 from zoo.cli.compose import read
+from zoo.cli.exits import report
 from zoo.cli.overrides import SECRET, split
 from zoo.cli.streams import complain
 from zoo.cli.sweep import Sweep, failed_row, row_of, with_directory
@@ -43,7 +43,9 @@ def register(own: Collection[str] = ()) -> None:
             store.store(group=f"schema/{group}", name=name, node=cls(name=name))
     for name in own:
         store.store(group="schema/model", name=name, node=options_class("model", name)(name=name))
-        brought: list[dict[str, str]] = [{f"override /{key}": value} for key, value in read("model", name).overrides.items()]
+        brought: list[dict[str, str]] = [
+            {f"override /{key}": value} for key, value in read("model", name).overrides.items()
+        ]
         defaults = [{"/schema/model@model": name}, *brought]
         store.store(group="model", name=name, node={"defaults": defaults}, package="_global_")
 
@@ -140,7 +142,7 @@ class Jobs:
         if self.sweep is None and is_basic(found.launcher):
             sweep.begin()
         self.sweep = sweep
-        words = [word.replace("'", "") for word in found.overrides.task]
+        words = [word.replace("'", "").replace("\\:", ":") for word in found.overrides.task]
         words = [word for word in words if word.partition("=")[0] in self.swept] or words
         number = found.job.num + 1
         complain(f"[{number}] {' '.join(words)}")

@@ -281,6 +281,8 @@ def _check_choice(group: str, name: str) -> None:
         if isinstance(hint, type) and issubclass(hint, StrEnum) and name in hint.__members__
     ]
     meant = f"; write {' or '.join(homes[:3])}" if homes else ""
+    if group == "model" and "." in name:
+        meant = f"; a class of your own is model={':'.join(name.removesuffix('.py').rsplit('.', 1))}"
     raise ConfigError(unknown(group, name, names(group)) + meant)
 
 

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from functools import cache
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 from zoo.config.datasets import Task
@@ -48,8 +49,10 @@ def is_own(name: str) -> bool:
 
 def own_model(name: str) -> OwnModel:
     """Import the class that `module:Class` names; CodeError where that is not allowed, or it is no model."""
-    if not NAME.fullmatch(name):
-        raise CodeError(f"model={name} is no name of a class; write model=module:Class, as in model=my_model:MyModel")
+    if not NAME.fullmatch(name) or ".py:" in name:
+        meant = re.sub(r"\.py:", ":", name).replace(os.sep, ".").strip(".")
+        example = meant if NAME.fullmatch(meant) else "my_model:MyModel"
+        raise CodeError(f"model={name} is no name of a class; write model=module:Class, as in model={example}")
     module = name.partition(":")[0]
     if not _is_allowed(module):
         raise CodeError(
@@ -67,18 +70,26 @@ def _is_allowed(module: str) -> bool:
 @cache
 def _described(name: str) -> OwnModel:
     cls = _class_of(name)
-    parameters = list(inspect.signature(cls).parameters.values())
-    sizes = [one for one in parameters if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)][:2]
     task = _task_of(cls, name)
+    sizes, chosen = _arguments(cls)
     if len(sizes) < 2:
         wanted = "vocab_size, num_classes" if task == Task.labelled else "src_vocab, tgt_vocab"
-        raise CodeError(f"model={name}: its first two arguments must be sizes of the data: __init__(self, {wanted}, ...)")
-    chosen = [one for one in parameters if one not in sizes and one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)]
+        raise CodeError(
+            f"model={name}: its constructor must begin with sizes of the data: __init__(self, {wanted}, ...)"
+        )
     given = [one for one in chosen if one.name != "shared_vocabulary"]
     fields = _fields(cls, given, name)
     options = dataclasses.make_dataclass(cls.__name__, fields, kw_only=True, slots=True)
     options.__doc__ = inspect.getdoc(cls)
     return OwnModel(cls, task, options, [one.name for one in given], len(given) < len(chosen))
+
+
+def _arguments(cls: Any) -> tuple[list[inspect.Parameter], list[inspect.Parameter]]:
+    """Return the two arguments of a constructor that are sizes, and those that are options."""
+    parameters = inspect.signature(cls).parameters.values()
+    named = [one for one in parameters if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]
+    sizes = [one for one in named if one.kind != one.KEYWORD_ONLY][:2]
+    return sizes, named[len(sizes) :]
 
 
 def _class_of(name: str) -> Any:
@@ -109,17 +120,18 @@ def _imported(module: str, name: str) -> types.ModuleType:
                 f"model={name}: there is no module '{missing}' in {here} or where else Python looks; run from the "
                 "directory that holds it, or add that to PYTHONPATH"
             ) from error
-        raise CodeError(f"model={name}: {module} cannot be imported: {described(error)}") from error
+        raise CodeError(f"model={name}: {module} cannot be imported: {described(error, module)}") from error
 
 
-def described(error: BaseException) -> str:
-    """Say what an error of the user's code is and where it happened."""
+def described(error: BaseException, module: str) -> str:
+    """Say what an error of the user's code is and where it happened: in their own module, if it came by there."""
     text = f"{type(error).__name__}: {error}".rstrip(": ")
     if isinstance(error, SyntaxError):
         return text
     frames = traceback.extract_tb(error.__traceback__)
-    where = f" ({os.path.basename(frames[-1].filename)}:{frames[-1].lineno})" if frames else ""
-    return f"{text}{where}; ZOO_DEBUG=1 shows the traceback"
+    own = [frame for frame in frames if Path(frame.filename).stem in (module.rpartition(".")[2], "__init__")]
+    last = (own or frames)[-1]
+    return f"{text} ({Path(last.filename).name}:{last.lineno}); ZOO_DEBUG=1 shows the traceback"
 
 
 # ---- what it learns
@@ -161,7 +173,9 @@ def _fields(cls: Any, given: Sequence[inspect.Parameter], name: str) -> list[Any
     try:
         hints = get_type_hints(cls.__init__)
     except Exception as error:
-        raise CodeError(f"model={name}: its annotations cannot be read: {described(error)}") from error
+        raise CodeError(
+            f"model={name}: its annotations cannot be read: {described(error, name.partition(':')[0])}"
+        ) from error
     fields: list[Any] = [("name", str, name)]
     for one in given:
         where = f"model={name}: its argument `{one.name}`"
@@ -197,7 +211,7 @@ def _type_of(hint: Any, parameter: inspect.Parameter, where: str) -> Any:
     if origin is Literal and all(isinstance(one, str) for one in inner):
         return StrEnum(parameter.name, {one: one for one in inner})
     if origin in (list, Sequence) and inner[0] in PLAIN:
-        return list[inner[0]]
+        return types.GenericAlias(list, (inner[0],))
     shown = getattr(hint, "__name__", hint) if origin is None else hint
     raise CodeError(
         f"{where} is of type {shown}, but options are bool, int, float, str, list[int] and the like, or a "

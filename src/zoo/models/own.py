@@ -37,7 +37,7 @@ def build_own(config: Any, sizes: "Sizes") -> nn.Module:
     except Exception as error:
         if is_out_of_memory(error):
             raise
-        raise CodeError(f"model={config.name} fails: {described(error)}") from error
+        raise CodeError(f"model={config.name} fails: {described(error, own.cls.__module__)}") from error
 
 
 def _try(model: Any, sizes: "Sizes", name: str) -> None:
