@@ -6,9 +6,11 @@ Reading needs neither torch nor Hydra, so that help, listing and wrong options a
 from zoo.config.checks import FEWEST_RATES, bleu_of, check, check_header, metrics_of, monitor_of, task_of, task_of_model
 from zoo.config.datasets import (
     DATASETS,
+    HUB_FORMATS,
     Bleu,
     CmudictConfig,
     Header,
+    HubConfig,
     LabelledConfig,
     Leakage,
     MovieReviewsConfig,
@@ -67,6 +69,7 @@ __all__ = [
     "DATASETS",
     "FEWEST_RATES",
     "GROUPS",
+    "HUB_FORMATS",
     "MODELS",
     "OPTIMIZERS",
     "PERMISSION",
@@ -88,6 +91,7 @@ __all__ = [
     "FeedForward",
     "Header",
     "HiddenNorm",
+    "HubConfig",
     "Init",
     "InverseSqrtConfig",
     "LabelledConfig",

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from zoo.config import TrainConfig, load_config, title_of
+from zoo.config import HUB_FORMATS, HubConfig, TrainConfig, load_config, title_of
 from zoo.errors import CheckpointError, CodeError, ConfigError, StorageError
 from zoo.pretrained import list_pretrained, pretrained_path
 from zoo.storage import alone, list_checkpoints, sweep, write_durably
@@ -191,9 +191,20 @@ def run_path(name: str, *, trained: bool = True) -> Path:
 
 def make_absolute(config: TrainConfig) -> None:
     """Make the paths of the data absolute, so that the run can be used from any directory."""
-    for part in ("train", "valid", "test"):
+    for part in file_options(config.dataset):
         paths = getattr(config.dataset, part, None)
         if isinstance(paths, list):
-            setattr(config.dataset, part, [os.path.abspath(path) for path in paths])
+            setattr(config.dataset, part, [_absolute(path) for path in paths])
         elif paths:
-            setattr(config.dataset, part, os.path.abspath(paths))
+            setattr(config.dataset, part, _absolute(paths))
+
+
+def _absolute(path: str) -> str:
+    return path if "://" in path else os.path.abspath(path)
+
+
+def file_options(dataset: Any) -> tuple[str, ...]:
+    """Return the options of a dataset that name files; those of a dataset of the Hub name its splits."""
+    if isinstance(dataset, HubConfig) and dataset.path not in HUB_FORMATS:
+        return ("path",) if os.path.isdir(dataset.path) else ()
+    return "train", "valid", "test"
