@@ -2,9 +2,11 @@
 
     python scripts/scaling.py --runs 5 [OVERRIDES]
 
-The ways take turns, so that what else the machine does meets all of them; figures are medians of target tokens a second
-of training, and of their ratio to the first way within the same turn. The last line tells what exchanging the gradients
-costs alone.
+The ways take turns, so that what else the machine does meets all of them. Figures are medians of target tokens a second
+of training, and of their ratio to the first way within the same turn.
+What bounds more devices is reckoned from how long one takes for its share of a batch, and from what exchanging the
+gradients of 2 processes costs alone: a ring of n passes 2 (n - 1) / n of them through each link (Patarasu and Yuan,
+2009).
 """
 
 import argparse
@@ -15,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +25,10 @@ import torch
 from hardware import processor
 from torch import distributed, multiprocessing
 
+from zoo.benchmark import measure
+from zoo.config import TrainConfig, load_config
+from zoo.data import build_data
+from zoo.data.loader import Loader
 from zoo.record import progress
 
 WORDS = ["model=transformer", "max_steps=150", "valid_limit=64", "log_every=1000000"]
@@ -54,15 +61,31 @@ def main() -> None:
         tokens = statistics.median(turn[number].speed for turn in turns)
         ratio = statistics.median(turn[number].speed / turn[0].speed for turn in turns)
         print(f"{way!s:32} {tokens:10,.0f} tokens/s  {ratio:5.2f}")
-    size, seconds = exchange(turns[0][0].parameters)
-    print(f"exchange of {size / 1e6:.1f} MB between 2 processes: {1000 * seconds:.1f} ms")
+    first = turns[0][0]
+    seconds = exchange(first.parameters)
+    print(f"exchange of {4 * first.parameters / 1e6:.1f} MB between 2 processes: {1000 * seconds:.1f} ms")
+    torch.set_num_threads(1)
+    for devices in (8, 64):
+        bound(first.config, devices, exchange_seconds=seconds * 2 * (devices - 1) / devices)
+
+
+def bound(config: TrainConfig, devices: int, *, exchange_seconds: float) -> None:
+    """Print how many times as fast so many devices could train at most."""
+    share = replace(config, batch_tokens=max(1, config.batch_tokens // devices))
+    whole, part = (tokens_in_a_step(one) / measure(one)["tokens_per_second"][0] for one in (config, share))
+    times = whole / (part + exchange_seconds)
+    print(
+        f"{devices} devices: a step of {1000 * whole:.0f} ms becomes {1000 * part:.0f} ms for {share.batch_tokens} "
+        f"tokens, and {1000 * exchange_seconds:.0f} ms for the exchange: {times:.1f} times as fast"
+    )
 
 
 class Trained(NamedTuple):
-    """What a training tells: its target tokens a second, without validation, and the model's parameters."""
+    """What a training tells: its target tokens a second, without validation, the parameters, and its config."""
 
     speed: float
     parameters: int
+    config: TrainConfig
 
 
 def trained(way: Way, words: list[str]) -> Trained:
@@ -78,14 +101,21 @@ def trained(way: Way, words: list[str]) -> Trained:
             sys.exit(f"{' '.join(command)} failed:\n{done.stderr}")
         lines = [json.loads(line) for line in Path(folder, "run", "metrics.jsonl").read_text().splitlines()]
         results = json.loads(Path(folder, "run", "results.json").read_text())
-    return Trained(lines[-1]["tokens_per_second"], results["parameters"])
+        config = load_config(Path(folder, "run", "config.yaml"))
+    return Trained(lines[-1]["tokens_per_second"], results["parameters"], config)
 
 
-def exchange(count: int) -> tuple[int, float]:
-    """Return the bytes of the gradients and the median seconds that 2 processes take to add them up."""
+def tokens_in_a_step(config: TrainConfig) -> float:
+    """Return the mean number of target tokens of a batch."""
+    corpus = build_data(config).train
+    return float(corpus.lengths[-1].sum()) / len(Loader(corpus, batch_tokens=config.batch_tokens))
+
+
+def exchange(count: int) -> float:
+    """Return the median seconds that 2 processes take to add up the gradients of so many parameters."""
     with tempfile.TemporaryDirectory() as folder:
         multiprocessing.spawn(_exchange, args=(count, folder), nprocs=2)  # type: ignore[no-untyped-call]
-        return 4 * count, float(Path(folder, "seconds").read_text())
+        return float(Path(folder, "seconds").read_text())
 
 
 def _exchange(rank: int, count: int, folder: str) -> None:

@@ -65,8 +65,10 @@ def test_more_than_two_runs_are_a_table(two: dict[str, dict[str, Any]], answer: 
     found = json.loads(answer("compare", "a", "b", "a", "--json"))
     assert [row["run"] for row in found["runs"]] == ["a", "b", "a"]
     lines = answer("compare", "a", "b", "a").splitlines()
-    assert lines[0].split() == ["run", "options", *list(row_of("a"))[1:]]
-    assert len(lines) == 4
+    assert lines[0] == "model seq2seq, dataset copy, metric sequence_error_rate, part test"
+    heads = "run  options  valid  best epoch  epochs  test  parameters  seconds"
+    assert lines[1].split() == heads.split()
+    assert len(lines) == 5
     with pytest.raises(ConfigError, match="`--data`, `--split` and `--beam` are for two runs"):
         run(["compare", "a", "b", "a", "--split", "valid"])
 
@@ -183,6 +185,8 @@ def test_curves_and_table_are_written_for_a_sweep_that_has_not_finished(here: Pa
     Path("sweep/2/results.json").unlink()
     text = answer("compare", "sweep", "--out", "made/here", "--by", "step")
     assert "drawn  made/here/curves.png, made/here/compare.csv" in text
+    assert text.splitlines()[0].endswith(", runs in sweep")
+    assert text.splitlines()[2].split()[:2] == ["1", "seed=1"]
     assert Path("made/here/curves.png").read_bytes().startswith(b"\x89PNG")
     with open("made/here/compare.csv", newline="") as file:
         rows = list(csv.DictReader(file))

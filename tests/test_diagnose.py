@@ -210,7 +210,7 @@ def test_a_rate_too_low_shows_in_a_loss_that_has_not_bent() -> None:
     poor = {"train_accuracy": [0.15] * 10, "valid_accuracy": [0.15] * 10}
     found = only(curves(config, train_loss=straight, lr=lr, **poor))
     assert found.fault == "learning rate too low"
-    assert overrides(found) == ["optimizer.lr=0.002", "epochs=20"]
+    assert overrides(found) == ["optimizer.lr=0.002", "lr_find=true", "epochs=20"]
     still = only(curves(config, train_loss=[3.4 - 1e-6 * n for n in range(10)], lr=lr, **poor))
     assert still.fault == "learning rate too low"
 
@@ -223,7 +223,7 @@ def test_a_rate_too_high_shows_in_the_training_loss(loss: list[float]) -> None:
     config = replace(PAIRS, optimizer=AdamConfig(lr=0.05), clip=0.0)
     found = only(curves(config, train_loss=loss))
     assert found.fault == "learning rate too high"
-    assert overrides(found) == ["optimizer.lr=0.002", "clip=1", "scheduler.warmup=0.1"]
+    assert overrides(found) == ["optimizer.lr=0.002", "lr_find=true", "clip=1", "scheduler.warmup=0.1"]
 
 
 def test_a_rate_is_at_the_edge_where_the_loss_recovers() -> None:
@@ -327,7 +327,7 @@ def test_a_slow_loader_is_told_by_the_time_that_steps_wait() -> None:
 def test_dead_units_are_told_by_their_share() -> None:
     found = only(labelled(valid_dead_units=[0.2, *[0.9] * 9]))
     assert found.evidence[0].startswith("90 % of the units of nn.ReLU were zero")
-    assert overrides(found) == ["optimizer.lr=0.0002", "model.activation=gelu", "model.init=he"]
+    assert overrides(found) == ["optimizer.lr=0.0002", "lr_find=true", "model.activation=gelu", "model.init=he"]
     assert diagnose(labelled(valid_dead_units=[0.9, *[0.3] * 9])) == []
 
 
@@ -352,7 +352,7 @@ def type_over(config: TrainConfig, advice: Advice) -> None:
             return  # a choice, with options of its own
         target = values[group] if group else values
         assert name in target, word
-        target[name] = json.loads(text) if text[0].isdigit() else text
+        target[name] = json.loads(text) if text[0].isdigit() or text == "true" else text
     check(from_dict(values))
 
 

@@ -285,7 +285,7 @@ def typed_toy(overrides: list[str]) -> bool:
     return bool(set(TOYS) & set(overrides))
 
 
-def run_page(page: Path, *, shell: bool = True) -> None:
+def run_page(page: Path) -> None:
     """Run the Python blocks of a page, and the shell blocks, in order; what Python prints is the text block below.
 
     A block that begins with an import is a program of its own, others go on from the one above.
@@ -293,7 +293,7 @@ def run_page(page: Path, *, shell: bool = True) -> None:
     found = blocks(page)
     namespace: dict[str, object] = {}
     for block, below in zip(found, [*found[1:], None], strict=True):
-        if shell and block.language == "sh":
+        if block.language == "sh":
             for line, pipeline in commands(block):
                 run_line(line, pipeline)
         if block.language == "python":
@@ -321,10 +321,6 @@ def test_the_page_on_own_models_runs_as_written(here: Path, own_code: Callable[[
 @pytest.mark.parametrize("name", ["relu", "models"])
 def test_the_code_of_a_page_gives_the_output_that_is_shown(name: str, here: Path) -> None:
     run_page(ROOT / "docs" / f"{name}.md")
-
-
-def test_the_code_on_tuning_gives_the_output_that_is_shown() -> None:
-    run_page(ROOT / "docs" / "tuning.md", shell=False)
 
 
 # ---- the text

@@ -314,6 +314,7 @@ def test_the_summary_says_what_was_found_and_where(here: Path, capsys: pytest.Ca
     parts = ("150 points of 4 features, 3 labels", "2 components (given)", "vip ", "inside ", "outside ")
     for text in (*parts, "pls has seen the labels", "explore/iris/report.html", "--logdir explore/iris"):
         assert text in shown
+    assert re.search(r"kmeans +\d clusters \(silhouette; elbow \d, gap \d\): ", shown)
     assert inside("explore", "iris.csv", "--cluster", "kmeans", "--clusters", "2", "--json") == 0
     assert json.loads(capsys.readouterr().out)["clusters"] == 2
 
@@ -321,7 +322,7 @@ def test_the_summary_says_what_was_found_and_where(here: Path, capsys: pytest.Ca
 @pytest.mark.parametrize(("words", "code", "message"), [
     (("movie_review",), 2, "unknown source 'movie_review'; did you mean 'movie_reviews'?"),
     (("none.csv",), 3, "none.csv: no such file"),
-    (("t.csv", "--label", "kid"), 3, "unknown column 'kid'; did you mean 'kind'?"),
+    (("t.csv", "--label", "kid"), 2, "unknown column 'kid'; did you mean 'kind'?"),
     (("t.csv",), 3, "t.csv:2: 'x' in column 'kind' is no finite number"),
     (("t.csv", "--label", "kind"), 3, "2 points (rows of a table) are too few to explore"),
     (("t.csv", "u.csv"), 2, "one source at a time, but got t.csv and u.csv"),

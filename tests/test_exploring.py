@@ -57,6 +57,9 @@ def test_rows_are_those_of_the_whole_source() -> None:
     rows = [one["row"] for group in report["nearest"].values() for one in group]
     assert rows
     assert all(row % 10 == 0 for row in rows)
+    labels = source().table.labels
+    assert labels is not None
+    assert all(one["label"] == labels[one["row"] // 10] for group in report["farthest"].values() for one in group)
     assert report["nearest"]["0"][0]["text"] == f"text\t{report['nearest']['0'][0]['row'] // 10}\nof $x$"
 
 

@@ -277,10 +277,12 @@ def test_every_failure_is_in_the_table_and_the_file_and_the_exit_code_is_the_fir
     assert inside("train", "-m", *TOY, "seed=1,2,3", "hydra.sweep.dir=my sweep") == 5
     out, err = capfd.readouterr()
     lines = out.splitlines()
-    assert lines[0].split() == ["rank", "job", "valid", "sequence_error_rate", "settings", "state", "directory"]
-    assert re.fullmatch(r"1 +1 +0\.1000 +seed=1 +finished +seed=1", lines[1])
-    assert re.fullmatch(r" +2 +seed=2 +failed with exit code 5: the loss is nan +seed=2", lines[3])
-    assert lines[4] == "sweep  my sweep/sweep.csv"
+    assert (lines[0].split(), lines[1].split()) == (["valid"], ["rank", "job", "sequence_error_rate", "seed", "state"])
+    assert re.fullmatch(r"1 +1 +0\.1000 +1 +finished", lines[2])
+    assert re.fullmatch(r" +2 +2 +failed", lines[4])
+    assert lines[5] == "job 2 failed with exit code 5: the loss is nan"
+    assert lines[6:] == ["sweep  my sweep/sweep.csv", "run    my sweep/seed=1 (the best)",
+                         "look   zoo compare 'my sweep' --out compared"]  # fmt: skip
     assert "error: 1 of 3 jobs failed" in err.splitlines()[-1]
     with (here / "my sweep" / "sweep.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))

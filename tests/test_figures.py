@@ -34,6 +34,15 @@ def test_pca_stands_beside_pls_with_one_legend() -> None:
     assert figure_pixels(figure).shape[2] == 3
 
 
+def test_the_axes_of_selected_features_have_their_names() -> None:
+    both, labels = reductions()
+    figure = side_by_side(both, labels, features={"pls": ["hue", "a$b"]})
+    assert figure.axes[0].get_xlabel().startswith("component 1 (")
+    assert figure.axes[1].get_xlabel().startswith("hue (")
+    assert figure.axes[1].get_ylabel().startswith(r"a\$b (")
+    assert figure_pixels(figure).shape[2] == 3
+
+
 def test_no_picture_imports_pyplot() -> None:
     both, _ = reductions()
     before = "matplotlib.pyplot" in sys.modules

@@ -113,7 +113,7 @@ def test_make_passes_over_a_python_that_is_there_and_does_not_run(tmp_path: Path
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the wheel from a copy of the tracked tree, so that no build folder of the checkout can help it."""
+    """Build the sdist from a copy of the tree, so that no build folder can help it, and the wheel from the sdist."""
     folder = tmp_path_factory.mktemp("wheel")
     copy = folder / "source"
     for part in ("src", "configs", "pyproject.toml", "LICENSE", "README.md"):
@@ -122,9 +122,10 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 target = copy / path.relative_to(ROOT)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(path.read_bytes())
-    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(copy)]
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(copy)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+    assert len(list(folder.glob("*.tar.gz"))) == 1
     (found,) = folder.glob("*.whl")
     return found
 

@@ -85,8 +85,18 @@ def test_a_quoted_field_over_two_lines_does_not_shift_the_line_of_an_error(tmp_p
 
 
 def test_an_unknown_label_column_is_told_with_the_nearest(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"unknown column 'kinds'; did you mean 'kind'\?"):
-        read_table(csv(tmp_path, "a,kind\n1,x\n"), label="kinds")
+    path = csv(tmp_path, "a,kind\n1,x\n")
+    with pytest.raises(ConfigError, match=r"unknown column 'kinds'; did you mean 'kind'\? .*one of these with --label"):
+        read_table(path, label="kinds")
+    with pytest.raises(ConfigError, match=r"unknown column 'b' \(choices: a, kind\); name one of these with --targets"):
+        read_table(path, targets=["a", "b"])
+
+
+def test_a_column_of_labels_is_left_out_where_targets_are_named(tmp_path: Path) -> None:
+    table = read_table(csv(tmp_path, "a,b,label\n1,2,x\n3,4,y\n"), targets=["b"])
+    assert (table.names, table.labels) == (("a",), None)
+    assert table.targets is not None
+    assert table.targets.tolist() == [[2], [4]]
 
 
 def test_an_array_takes_the_labels_beside_it_or_those_of_a_named_file(tmp_path: Path) -> None:

@@ -65,8 +65,9 @@ def table(path: Path = Path("found/tune.csv")) -> list[dict[str, str]]:
 def test_a_search_finds_the_better_of_two_settings(rates: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     assert inside(*rates, "--trials", "5") == 0
     out = capfd.readouterr().out.splitlines()
-    assert out[0].split()[:4] == ["rank", "trial", "valid", "accuracy"]
-    assert "optimizer.lr=0.03" in out[1]
+    assert out[1].split()[:4] == ["rank", "trial", "accuracy", "lr"]
+    assert out[2].split()[3] == "0.03"
+    assert f"run    found/trial-{int(out[2].split()[1]):04d} (the best)" in out
     assert out[-1].startswith("best   zoo-train model=classifier dataset=parity ")
     assert out[-1].endswith(" optimizer.lr=0.03")
     rows = table()
@@ -230,6 +231,21 @@ def test_where_all_trials_fail_the_exit_code_is_that_of_the_first(
     monkeypatch.setattr(zoo.tune.search, "train", fail)
     assert inside(*SCRIPTED, "--trials", "2") == 5
     assert "error: no trial has finished, and 2 failed" in capfd.readouterr().err
+
+
+def test_settings_that_some_trials_lack_are_named_beside_their_importance(
+    here: Path, scripted: list[TrainConfig], capfd: pytest.CaptureFixture[str]
+) -> None:
+    (here / "space.yaml").write_text(
+        "model.dropout: {low: 0.0, high: 0.9, step: 0.1}\nmodel.encoder: [bag, gru]\n"
+        "model.num_layers: {low: 1, high: 2, when: {model.encoder: gru}}\n"
+    )
+    assert inside(*SCRIPTED, "--trials", "10", "--no-pruning") == 0
+    assert "not judged, since some trials lack them: model.num_layers" in capfd.readouterr().out
+    assert inside(*SCRIPTED, "--trials", "10", "--no-pruning", "--json") == 0
+    found = json.loads(capfd.readouterr().out)
+    assert found["not_judged"] == ["model.num_layers"]
+    assert set(found["importance"]) == {"model.dropout", "model.encoder"}
 
 
 def test_importance_is_in_the_output_and_drawn(scripted: list[TrainConfig], capfd: pytest.CaptureFixture[str]) -> None:

@@ -70,7 +70,7 @@ def _compare_two(options: argparse.Namespace) -> dict[str, Any]:
 
 def _shown(found: dict[str, Any]) -> str:
     rows = found["runs"]
-    lines = columns([list(rows[0]), *([cell(row, key) for key in row] for row in rows)])
+    lines = _table(rows)
     if "differences" in found:
         first, second = (row["run"] for row in rows)
         lines += ["", f"{second} against {first}, {found['sources']:,} sources"]
@@ -78,6 +78,27 @@ def _shown(found: dict[str, Any]) -> str:
         lines += [f"{key}  {value}" for key, value in found.items() if key.endswith("_signature")]
     lines += [f"drawn  {', '.join(found['files'])}"] if "files" in found else []
     return "\n".join(lines)
+
+
+def _table(rows: list[dict[str, Any]]) -> list[str]:
+    """Write runs side by side, below a line that says what is the same of all."""
+    shared = [key for key in ("model", "dataset", "metric", "part") if len({row[key] for row in rows}) == 1]
+    above = [f"{key} {rows[0][key]}" for key in shared if rows[0][key]]
+    parents = {os.path.dirname(row["run"]) for row in rows}
+    told = [{**row, "parameters": _thousands(row["parameters"])} for row in rows]
+    if len(parents) == 1 and len(rows) > 1 and (parent := parents.pop()):
+        above.append(f"runs in {parent}")
+        told = [{**row, "run": os.path.basename(row["run"])} for row in told]
+    if all(row["run"] == row.get("options", "").replace(" ", ",") for row in told):
+        shared.append("run")  # a job of a sweep is named by its options
+    heads = {"epoch": "best epoch", "value": (rows[0]["part"] or "value") if "part" in shared else "value"}
+    keys = [key for key in rows[0] if key not in shared]
+    cells = [[cell(row, key) for key in keys] for row in told]
+    return [*([", ".join(above)] if above else []), *columns([[heads.get(key, key) for key in keys], *cells])]
+
+
+def _thousands(count: int | None) -> str | None:
+    return None if count is None else f"{count:,}"
 
 
 def _difference(name: str, found: dict[str, Any]) -> list[str]:

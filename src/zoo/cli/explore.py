@@ -72,8 +72,8 @@ def _parser() -> Parser:
     what.add_argument("--data", nargs="+", metavar="FILE", help="let a run read these files instead")
     what.add_argument("--tokens", action="store_true", help="a run's vectors of tokens in place of states of texts")
     what.add_argument("--side", metavar="SIDE", help="whose tokens of a run on pairs: src (default) or tgt")
-    what.add_argument("--limit", type=int, metavar="N", help="points, drawn at random where there are more; 0: all; "
-                      "default: 10000")  # fmt: skip
+    what.add_argument("--limit", type=int, metavar="N", help="points; about N are drawn at random where there are "
+                      "more; 0: all; default: 10000")  # fmt: skip
     how = parser.add_argument_group("what is done")
     how.add_argument("--reduce", metavar="R", help=f"extract: {', '.join(EXTRACTION)}; select: {', '.join(SELECTION)}")
     how.add_argument("--components", type=int, metavar="N", help="components or features to keep; default: chosen by "
@@ -209,7 +209,7 @@ def _reductions(report: dict[str, Any]) -> list[tuple[str, str]]:
 def _reduced(report: dict[str, Any], prefix: str) -> str:
     count, rule = report[f"{prefix}components"], report[f"{prefix}components_rule"]
     what = "feature" if f"{prefix}selected" in report else "component"
-    parts = [f"{_counted(count, what)} ({rule})", f"{report[f'{prefix}explained_x_total']:.1%} of x"]
+    parts = [f"{_counted(count, what)} ({rule})", f"explains {report[f'{prefix}explained_x_total']:.1%} of x"]
     if f"{prefix}explained_y_total" in report:
         parts.append(f"{report[f'{prefix}explained_y_total']:.1%} of y")
     if probe := report.get(f"{prefix}probe_accuracy", {}).get(str(count)):
@@ -221,7 +221,10 @@ def _clusters(report: dict[str, Any]) -> list[list[str]]:
     sizes = list(report["sizes"].items())
     told = ", ".join(f"{size:,} noise" if name == "noise" else f"{size:,}" for name, size in sizes[:10])
     more = ", ..." if len(sizes) > 10 else ""
-    what = f"{_counted(report['clusters'], 'cluster')} ({report['clusters_rule']}): {told}{more} points"
+    rule, counts = report["clusters_rule"], report.get("clusters_by_rule", {})
+    others = [f"{other} {count}" for other, count in counts.items() if other != rule]
+    why = f"{rule}; {', '.join(others)}" if others else rule
+    what = f"{_counted(report['clusters'], 'cluster')} ({why}): {told}{more} points"
     lines = [[report["cluster"], what]]
     for title, names in VALIDITY.items():
         figures = [f"{name} {_figure(report[name])}" for name in names if name in report]

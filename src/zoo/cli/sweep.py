@@ -113,6 +113,9 @@ class Sweep:
         self.release()
         say(leaderboard(rows, "job"))
         say(f"sweep  {self.path / TABLE}")
+        if rows and rows[0].rank:
+            say(f"run    {rows[0].run_dir} (the best)")
+            say(f"look   zoo compare {shlex.quote(str(self.path))} --out compared")
         failed = [row for row in rows if row.exit_code]
         if not failed:
             return 0

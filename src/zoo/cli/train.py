@@ -200,7 +200,7 @@ def _found_rate(found: dict[str, Any], path: Path) -> str:
     """Say what a range test has found: the rates, and the override to type."""
     rates = f"loss lowest at {found['lowest']:g}, falls most at {found['steepest']:g}; {found['ended']}"
     lines = [f"rates  {rates}", f"drawn  {path / 'lr_find.png'}"]
-    return "\n".join([*lines, f"try    {found['override']}  (a quarter of the lowest loss's)"])
+    return "\n".join([*lines, f"try    {found['override']}  (a quarter of the rate at the lowest loss)"])
 
 
 def figures(metrics: dict[str, Any]) -> str:

@@ -9,13 +9,14 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from random import Random
+from textwrap import fill
 from typing import Any
 
 from zoo.cli import overrides as checking
 from zoo.cli.compose import folder
 from zoo.cli.runs import Parser
 from zoo.cli.streams import complain, say
-from zoo.cli.tables import leaderboard
+from zoo.cli.tables import WIDTH, leaderboard
 from zoo.config import GROUPS, TrainConfig, monitor_of, title_of
 from zoo.errors import CheckpointError, ConfigError, StorageError, ZooError
 
@@ -241,7 +242,7 @@ def _is_same(record: dict[str, Any], identity: dict[str, Any]) -> bool:
 def _outcome(search: Any, rows: list[Any], words: list[str]) -> dict[str, Any]:
     """Return what there is to say of a search, and draw its pictures."""
     from zoo.record import save_figure
-    from zoo.tune.importance import history_figure, importance_figure, importance_of
+    from zoo.tune.importance import history_figure, importance_figure, importance_of, not_judged
     from zoo.tune.search import written
 
     best = search.best()
@@ -253,23 +254,29 @@ def _outcome(search: Any, rows: list[Any], words: list[str]) -> dict[str, Any]:
         "trials": [row._asdict() for row in rows],
         "best": shlex.join(["zoo-train", *words, *written(best)]) if best else None,
         "importance": importance_of(search.study, seed=search.config.seed),
+        "not_judged": not_judged(search.study),
     }
     if found["importance"]:
-        save_figure(importance_figure(found["importance"], search.metric), search.path / "importance.png")
+        drawn = importance_figure(found["importance"], search.metric, found["not_judged"])
+        save_figure(drawn, search.path / "importance.png")
     if best:
         save_figure(history_figure(search.study, search.metric), search.path / "history.png")
     return found
 
 
 def _shown(found: dict[str, Any], rows: list[Any]) -> str:
-    path = found["directory"]
-    lines = [leaderboard(rows, "trial")]
-    if found["importance"]:
-        shares = ", ".join(f"{key} {share:.2f}" for key, share in found["importance"].items())
-        lines.append(f"importance  {shares} ({path}/importance.png)")
+    path, shares = found["directory"], found["importance"]
+    lines = [leaderboard(rows, "trial", first=list(shares))]
+    if shares:
+        told = ", ".join(f"{key} {share:.2f}" for key, share in shares.items())
+        lines += fill(told, WIDTH, initial_indent="importance  ", subsequent_indent=" " * 12).splitlines()
+        if found["not_judged"]:
+            lines.append(f"not judged, since some trials lack them: {', '.join(found['not_judged'])}")
+    names = [f"{path}/{name}.png" for name, there in (("importance", shares), ("history", found["best"])) if there]
+    lines += [f"drawn  {' '.join(names)}"] if names else []
     lines.append(f"table  {path}/tune.csv")
     if found["best"]:
-        lines.append(f"best   {found['best']}")
+        lines += [f"run    {rows[0].run_dir} (the best)", f"best   {found['best']}"]
     return "\n".join(lines)
 
 

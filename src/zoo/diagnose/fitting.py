@@ -12,6 +12,7 @@ from zoo.diagnose.steps import (
     diverged,
     longer_step,
     more_epochs,
+    rate_test,
     rate_too_high,
     rate_too_low,
     usual_rate,
@@ -98,7 +99,7 @@ def under_fitting(curves: Curves) -> Finding | None:
     cures = capacity(curves.config)
     cures = [more_epochs(curves), *cures] if falls > FLAT else [*cures, more_epochs(curves)]
     if curves.config.optimizer.lr <= usual_rate(curves):
-        cures.append(longer_step(curves))
+        cures += [longer_step(curves), rate_test(curves)]
     return Finding("under-fitting", Severity.serious, "under-fitting: the training data itself is not learned",
                    evidence, cures)  # fmt: skip
 

@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 
+from zoo.config import FEWEST_RATES
 from zoo.diagnose.finding import Advice, Finding, Severity, advise, shown
 from zoo.experiment.curves import Curves, largest
 from zoo.metrics import Array
@@ -127,7 +128,7 @@ def rate_too_low(curves: Curves) -> Finding | None:
     if config.optimizer.lr < usual:
         evidence.append(f"optimizer.lr is {config.optimizer.lr:g}, and {usual:g} is usual for {config.optimizer.name}")
     return Finding("learning rate too low", Severity.serious, "the learning rate is too low, or the run too short",
-                   evidence, [longer_step(curves), more_epochs(curves)])  # fmt: skip
+                   evidence, [longer_step(curves), rate_test(curves), more_epochs(curves)])  # fmt: skip
 
 
 def _slopes(loss: Array, lr: Array) -> tuple[float, float]:
@@ -153,7 +154,7 @@ def dead_units(curves: Curves) -> Finding | None:
         f"{shown(100 * shares[-1])} % of the units of nn.ReLU were zero for the whole validation part in epoch "
         f"{curves.epoch(-1)}, {shown(100 * shares[0])} % in epoch {curves.epoch(0)}"
     ]
-    cures = [slower(curves)]
+    cures = [slower(curves), rate_test(curves)]
     if hasattr(curves.config.model, "activation"):
         cures.append(advise("an activation that is never flat", model__activation="gelu"))
     if getattr(curves.config.model, "init", "he") != "he":
@@ -182,10 +183,16 @@ def longer_step(curves: Curves) -> Advice:
     return advise("longer steps", optimizer__lr=f"{usual if lr < usual / 2 else 3 * lr:.2g}")
 
 
+def rate_test(curves: Curves) -> Advice:
+    """Advise the test that suggests a rate, without a limit that leaves it too few steps."""
+    few = {"max_steps": 0} if 0 < curves.config.max_steps < FEWEST_RATES else {}
+    return advise("a test that trains nothing, draws the loss by rate and suggests one", lr_find="true", **few)
+
+
 def shorter_steps(curves: Curves) -> list[Advice]:
     """Advise what keeps steps short."""
     config = curves.config
-    cures = [slower(curves)]
+    cures = [slower(curves), rate_test(curves)]
     if not config.clip:
         cures.append(advise("no gradient longer than this", clip=1))
     if getattr(config.scheduler, "warmup", 0.1) < 0.1:

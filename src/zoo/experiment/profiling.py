@@ -51,7 +51,9 @@ def profiled(
     ) as profiler:
         yield profiled_step
     if not written:
-        recorder.note(f"warning: the run ended before step {WARM_UP + 1}, so nothing was profiled; raise max_steps")
+        recorder.note(
+            f"warning: the run ended before step {WARM_UP + 1}, so nothing was profiled; raise max_steps or epochs"
+        )
 
 
 def write_profile(profiler: Any, device: str, run_dir: Path, recorder: Recorder) -> None:

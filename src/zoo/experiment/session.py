@@ -12,19 +12,19 @@ from zoo.config import TrainConfig, save_config
 from zoo.data import build_data, describe_notes, save_codecs
 from zoo.distributed import gathered, is_main, largest, main_seconds, processes, wait
 from zoo.errors import CheckpointError, DivergenceError, MemoryLimitError, StorageError, ZooError, is_out_of_memory
+from zoo.experiment.choice import BestEpoch
 from zoo.experiment.directory import RunDirectory, make_absolute
 from zoo.experiment.gallery import Gallery
 from zoo.experiment.identity import (
     check_batches,
     check_digests,
-    check_metric,
     check_nothing_changed,
     check_same,
     digests_of,
 )
 from zoo.experiment.learner import Learner, build_loader
 from zoo.experiment.machine import choose_device, choose_precision, keep_memory, seed_all, seed_own
-from zoo.experiment.measure import final_metrics, measure_epoch, metric_names, monitored, named_figures, results_of
+from zoo.experiment.measure import final_metrics, measure_epoch, metric_names, named_figures, results_of
 from zoo.experiment.profiling import AfterStep, profiled
 from zoo.experiment.run import setting_of
 from zoo.experiment.saving import Saver
@@ -57,7 +57,6 @@ class Session:
         self.watch = watch or Watch()
         self.config, self.run_dir, self.device = config, run, device
         self.precision = choose_precision(config.precision, device)
-        self.monitor, self.direction = monitored(config)
         seed_all(config.seed)
         self.data = build_data(config)
         self.digests = digests_of(self.data)
@@ -71,8 +70,7 @@ class Session:
         self.batches = len(self.trainloader)  # of the present epoch
         last_step = config.epochs * -(-self.batches // config.accumulate)
         self.learner.last_step = min(last_step, config.max_steps or last_step)
-        self.best: dict[str, Any] = {}
-        self.bad_epochs = 0
+        self.best = BestEpoch(config)
         self.waited = 0.0  # seconds for batches, in this epoch and process
         self.seconds_before = 0.0  # of training in this epoch, by processes before this one
         self.measured = True  # whether all steps so far have been validated
@@ -183,7 +181,7 @@ class Session:
         if not self.measured:
             return False
         patience = self.config.patience
-        ended = self.learner.state.epoch >= self.config.epochs or bool(patience and self.bad_epochs >= patience)
+        ended = self.learner.state.epoch >= self.config.epochs or bool(patience and self.best.bad_epochs >= patience)
         return self._limit_reached() or (ended and self._whole())
 
     def _limit_reached(self) -> bool:
@@ -312,19 +310,10 @@ class Session:
         return measured.figures
 
     def _keep_best(self, epoch: int, values: dict[str, float], *, whole: bool) -> None:
-        value, loss = values[f"valid_{self.monitor}"], values["valid_loss"]
-        better = not self.best or self._rank(value, loss) < self._rank(self.best["value"], self.best["loss"])
-        if whole:
-            self.bad_epochs = 0 if better else self.bad_epochs + 1
-        if better:
-            self.best = {"epoch": epoch, "step": self.learner.state.step, "value": value, "loss": loss}
-            told = {**self.best, "vocabulary": self.digests["vocabulary"]}
+        if self.best.judge(values, epoch=epoch, step=self.learner.state.step, whole=whole):
+            told = {**self.best.found, "vocabulary": self.digests["vocabulary"]}
             with self.learner.averaged():
                 (self.saver.keep_best if whole else self.saver.write_part)(self.learner.weights(), told)
-
-    def _rank(self, value: float, loss: float) -> tuple[float, float]:
-        """Return what is smaller for the better epoch; of equal values, as at first, the lower loss is."""
-        return value if self.direction == "min" else -value, loss
 
     # ---- saving, stopping, restoring
 
@@ -333,12 +322,9 @@ class Session:
             raise DivergenceError(diverged("the weights are no longer finite", self.learner.state, self.learner.lr))
         tensors, values = self.learner.capture()
         kept = {
-            "best": self.best,
-            "bad_epochs": self.bad_epochs,
+            **self.best.to_dict(),
             "measured": self.measured,
             "whole": self._whole(),
-            "monitor": self.monitor,
-            "direction": self.direction,
             "digests": self.digests,
         }
         averaged = self.learner.ema is not None  # then validating swaps the weights, and a signal may come amid
@@ -352,10 +338,10 @@ class Session:
         saved = load_newest(self.run_dir.checkpoints, warn=self._warn)
         check_digests(saved.state.get("digests"), self.digests, source)
         try:
-            check_metric(saved.state, self.monitor, self.direction, where)
+            self.best.restore(saved.state, where)
             if not saved.state["whole"]:
                 check_batches(before, self.config, where)
-            self.best, self.bad_epochs, self.measured = (saved.state[key] for key in ("best", "bad_epochs", "measured"))
+            self.measured = saved.state["measured"]
         except KeyError as error:
             raise CheckpointError(f"{source}: the checkpoint holds no {error}; start a new run") from error
         self.learner.restore(saved, source)
@@ -368,11 +354,11 @@ class Session:
     def _check_best(self) -> None:
         """Let the best epoch be found anew where the file of the one so far is damaged."""
         try:
-            if self.best:
+            if self.best.found:
                 load_checkpoint(self.run_dir.best)
         except CheckpointError as error:
             self._warn(f"{error}; the best epoch is chosen from the next ones on")
-            self.best, self.bad_epochs = {}, 0
+            self.best.forget()
             self.measured = self.measured and not self._over()  # the last epoch is then the best
 
     def _warn(self, text: str) -> None:
@@ -387,7 +373,7 @@ class Session:
         self.saver.flush()
         if state.epoch < self.config.epochs or not self._whole():
             why = limit(self.config, state) if self._limit_reached() else ""
-            self.recorder.note(ended_early(why, self.bad_epochs, self.monitor, self.run_dir.path))
+            self.recorder.note(ended_early(why, self.best.bad_epochs, self.best.monitor, self.run_dir.path))
         wait()  # the best epoch lies there
         best = load_checkpoint(self.run_dir.best)
         load_weights(model, best.part("model"), source=str(self.run_dir.best))
@@ -396,7 +382,7 @@ class Session:
         if processes() > 1:
             results |= {"world_size": processes(), "tokens_per_rank": gathered([self.trainloader.tokens])}
         self.gallery.show_end(model, state.step)
-        metrics = final_metrics(results, self.monitor)
+        metrics = final_metrics(results, self.best.monitor)
         self.recorder.hparams(flat_options(self.config), metrics, known=metric_names(), swept=self.swept)
         if is_main():
             self.run_dir.write_results(results)

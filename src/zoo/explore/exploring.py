@@ -111,6 +111,8 @@ def _clustered(source: Source, plan: Plan, points: Array) -> Clustered:
     members = explain(points, found, source.texts, distance=distance)
     for member in members:
         for text in (*member["nearest"], *member["farthest"]):
+            if truth is not None:
+                text["label"] = str(truth[text["row"]])
             text["row"] = int(source.rows[text["row"]])
     return Clustered(
         points,

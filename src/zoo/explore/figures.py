@@ -24,16 +24,19 @@ POINTS = 5000
 BARS = 20
 
 
-def side_by_side(reductions: Sequence[Reduction], y: Array | None = None) -> "Figure":
+def side_by_side(
+    reductions: Sequence[Reduction], y: Array | None = None, *, features: Mapping[str, Sequence[str]] | None = None
+) -> "Figure":
     """Draw the first two components of each reduction of the same points, in the colors of y (points).
 
     PCA beside PLS shows why the label matters: where classes differ in a direction of little variance, only PLS has
-    them apart. y are labels, numbers (of several targets, the first) or None.
+    them apart. y are labels, numbers (of several targets, the first) or None. features has the names of what a
+    selection has chosen, by the name of the selection.
     """
     figure = blank_figure(5 * len(reductions), 4.5)
     parts: Any = figure.subplots(1, len(reductions), squeeze=False)[0]
     for axes, reduction in zip(parts, reductions, strict=True):
-        names = _component_names(reduction)
+        names = _component_names(reduction, (features or {}).get(reduction.name, ("component 1", "component 2")))
         scatter(axes, reduction.scores, y, legend=axes is parts[-1])
         axes.set_title(reduction.name)
         axes.set_xlabel(names[0])
@@ -41,15 +44,15 @@ def side_by_side(reductions: Sequence[Reduction], y: Array | None = None) -> "Fi
     return figure
 
 
-def _component_names(reduction: Reduction) -> list[str]:
-    """Return what stands at the axes: the component, and the shares of x and y that it explains."""
+def _component_names(reduction: Reduction, dimensions: Sequence[str]) -> list[str]:
+    """Return what stands at the axes: the component or feature, and the shares of x and y that it explains."""
     if reduction.scores.shape[1] < 2:
         raise ConfigError(f"{reduction.name} has 1 component, but a picture needs 2; set components=2 or more")
     names = []
     for number in range(2):
         shares = [("x", reduction.explained_x), ("y", reduction.explained_y)]
         told = [f"{one[number]:.0%} of {of}" for of, one in shares if one is not None and len(one) > 1]
-        names.append(f"component {number + 1}" + (f" ({', '.join(told)})" if told else ""))
+        names.append(dimensions[number].replace("$", r"\$") + (f" ({', '.join(told)})" if told else ""))
     return names
 
 

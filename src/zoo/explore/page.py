@@ -222,8 +222,9 @@ def _members(report: Mapping[str, Any]) -> str:
     for where, caption in (("nearest", "nearest to the center"), ("farthest", "farthest from it")):
         for name, points in report[where].items():
             title = f"Noise: points {caption}" if name == "noise" else f"Cluster {name}: points {caption}"
-            rows = [[one["row"], _short(one["text"]), one["distance"]] for one in points]
-            parts.append(table(title, ["row", "text", "distance"], rows))
+            heads = [key for key in ("row", "label", "text", "distance") if all(key in one for one in points)]
+            rows = [[_short(one[key]) if key == "text" else one[key] for key in heads] for one in points]
+            parts.append(table(title, heads, rows))
     return "\n".join(parts)
 
 

@@ -61,7 +61,11 @@ def _planes(found: Findings) -> Picture | None:
             " PLS alone, what tells them apart is a small part of the variance. It has fitted these very points; the"
             " probe's accuracy is of points that were held out."
         )
-    return Picture("reductions", f"The plane of {names}", side_by_side(shown, y), " ".join([alt, *told]), reading)
+    columns = found.source.table.names
+    features = {name: [columns[one] for one in reduced.selection.chosen]
+                for name, reduced in found.reductions.items() if reduced.selection is not None}  # fmt: skip
+    figure = side_by_side(shown, y, features=features)
+    return Picture("reductions", f"The plane of {names}", figure, " ".join([alt, *told]), reading)
 
 
 def _accuracy_of_two(found: Findings, name: str) -> str:

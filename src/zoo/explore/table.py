@@ -41,8 +41,8 @@ def read_table(path: str, *, label: str | None = None, targets: Sequence[str] = 
     `label` names a column of the `.csv`, by default `label` if there is one; for `.npy` a file with a row for each
     point, by default NAME.labels.npy or NAME.labels.txt if there is one. Its values are classes, unless they are
     numbers of which one has a fraction: then they are targets. `targets` names columns of the `.csv` that are targets
-    whatever they hold. A column `text` holds the points' texts. DataError, with the line, for what is no number or
-    missing.
+    whatever they hold, and then a column `label` is left out. A column `text` holds the points' texts. ConfigError for
+    a column that is not there, DataError, with the line, for what is no number or missing.
     """
     suffix = Path(path).suffix.lower()
     if label is not None and targets:
@@ -62,8 +62,10 @@ def _read_csv(path: str, label: str | None, targets: Sequence[str]) -> Table:
     rows = list(records)
     _check_header(path, names)
     label = LABEL if label is None and LABEL in names else label
-    asked = [_column(path, names, name) for name in targets or ([] if label is None else [label])]
-    features = [number for number, name in enumerate(names) if number not in asked and name != TEXT]
+    option = "--targets" if targets else "--label"
+    asked = [_column(path, names, name, option) for name in targets or ([] if label is None else [label])]
+    never = (TEXT, LABEL) if targets else (TEXT,)
+    features = [number for number, name in enumerate(names) if number not in asked and name not in never]
     if not rows or not features:
         raise DataError(f"{path}:1: holds no {'features' if rows else 'rows'} below a header; add some")
     _check_widths(path, names, rows)
@@ -91,9 +93,9 @@ def _check_widths(path: str, names: list[str], rows: list[Record]) -> None:
             raise DataError(f"{path}:{line}: expected {len(names)} columns, found {len(fields)}")
 
 
-def _column(path: str, names: list[str], name: str) -> int:
+def _column(path: str, names: list[str], name: str, option: str) -> int:
     if name not in names:
-        raise DataError(f"{path}:1: {unknown('column', name, names)}; name the column of labels with --label")
+        raise ConfigError(f"{path}:1: {unknown('column', name, names)}; name one of these with {option}")
     return names.index(name)
 
 

@@ -1,6 +1,6 @@
 """How much each setting mattered in a search, and how the search went, as numbers and as pictures."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,15 +29,24 @@ def importance_of(study: Study, *, seed: int = 0) -> dict[str, float]:
     return {key: float(value) for key, value in found.items()}
 
 
-def importance_figure(importance: Mapping[str, float], metric: str) -> "Figure":
-    """Draw a bar for each setting, the most important one at the top."""
+def not_judged(study: Study) -> list[str]:
+    """Return the settings that some finished trials did not have, as those under `when`; no share can be told."""
+    finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    had = dict.fromkeys(key for trial in finished for key in trial.params)
+    return [key for key in had if not all(key in trial.params for trial in finished)]
+
+
+def importance_figure(importance: Mapping[str, float], metric: str, left_out: Sequence[str] = ()) -> "Figure":
+    """Draw a bar for each setting, the most important one at the top, and name those that are left out."""
     keys = list(importance)[::-1]
-    figure = blank_figure(6, 1.2 + 0.35 * len(keys))
+    figure = blank_figure(6, 1.2 + 0.35 * len(keys) + (0.15 * (1 + len(left_out)) if left_out else 0))
     axes = figure.add_subplot()
     bars = axes.barh(keys, [importance[key] for key in keys], color=COLORS[0])
     axes.bar_label(bars, fmt="%.2f", padding=3)
-    axes.set_xlim(0, 1.1 * max(importance.values()))
-    axes.set_xlabel(f"share of the variance of {metric} explained")
+    axes.set_xlim(0, 1.15 * max(importance.values()))
+    axes.set_xlabel(f"share explained of the variance\nof valid {metric}")
+    if left_out:
+        axes.set_title("\n".join(["not judged, since some trials lack them:", *left_out]), fontsize=8, loc="left")
     return figure
 
 
