@@ -318,7 +318,7 @@ def test_the_page_on_own_models_runs_as_written(here: Path, own_code: Callable[[
     run_page(ROOT / "docs" / "own-model.md")
 
 
-@pytest.mark.parametrize("name", ["relu", "models"])
+@pytest.mark.parametrize("name", ["relu", "models", "interface"])
 def test_the_code_of_a_page_gives_the_output_that_is_shown(name: str, here: Path) -> None:
     run_page(ROOT / "docs" / f"{name}.md")
 

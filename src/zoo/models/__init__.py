@@ -77,9 +77,11 @@ def build_model(config: Any, sizes: "Sizes") -> "nn.Module":
 
 
 def create_model(name: str, *, sizes: "Sizes", **choices: Any) -> "nn.Module":
-    """Return a new model of this name with options of its config, such as `dropout=0.3`.
+    """Return a new model of this name with options of its config, such as `dropout=0.3`, on the CPU in training mode.
 
-    Raises ConfigError on unknown names and on values that are out of range or do not fit together.
+    `sizes` is what the data determines: PairSizes(src_vocab, tgt_vocab, shared) or TextSizes(vocab, classes), reserved
+    ids included. Raises ConfigError on unknown names and on values that are out of range or do not fit together, and
+    ValueError for sizes of the other task.
     """
     return build_model(options.model_config(name, choices), sizes)
 
