@@ -104,12 +104,13 @@ def _explained(error: Exception, dataset: HubConfig, split: str) -> str:
     why = (str(cause or error).strip().splitlines() or [type(cause or error).__name__])[0]
     if dataset.path in HUB_FORMATS:
         files = getattr(dataset, split)
-        return f"{files if isinstance(files, str) else ', '.join(files)}: cannot be read as {dataset.path}: {why}"
+        named = files if isinstance(files, str) else ", ".join(files)
+        return f"{named}: cannot be read as {dataset.path}: {why}; check `dataset.{split}`"
     if isinstance(error, ConnectionError):
         return f"{dataset.path}: the Hub cannot be reached ({why}); check the network, or name a directory or files"
     if "onfig" in why:  # its messages name the configurations
         return f"{dataset.path}: {why}; set `dataset.config`"
-    return f"{dataset.path}: cannot be loaded: {why}"
+    return f"{dataset.path}: cannot be loaded: {why}; check `dataset.path`, as in user/name"
 
 
 def _split(loaded: Any, dataset: HubConfig, split: str) -> Any:

@@ -10,7 +10,8 @@ from zoo.config.reading import read_yaml
 from zoo.errors import ConfigError, unknown
 
 FIXED = ("run_dir", "resume", "seed", "monitor", "direction", "dataset", "dataset.train", "dataset.valid",
-         "dataset.test", "dataset.limit", "valid_limit", "test_limit", "experiment", "debug")  # fmt: skip
+         "dataset.test", "dataset.path", "dataset.config", "dataset.revision", "dataset.limit", "valid_limit",
+         "test_limit", "experiment", "debug")  # fmt: skip
 """Options that a search must not vary, since values of different ones cannot be compared, or luck would win."""
 FIELDS = ("low", "high", "log", "step", "choices", "when")
 SIGN_DIGITS = 4
