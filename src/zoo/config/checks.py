@@ -10,7 +10,6 @@ from typing import Any
 
 from zoo.config.datasets import (
     DATASETS,
-    HUB_FORMATS,
     LABELLED,
     Bleu,
     Header,
@@ -23,6 +22,7 @@ from zoo.config.datasets import (
     TorchtextConfig,
     ToyConfig,
 )
+from zoo.config.hub import check_hub
 from zoo.config.models import (
     CLASSIFIERS,
     Attention,
@@ -206,7 +206,7 @@ def _check_dataset(dataset: Any) -> None:
     if not isinstance(dataset, PairsConfig | LabelledConfig | TorchtextConfig | HubConfig):
         return
     if isinstance(dataset, HubConfig):
-        _check_hub(dataset)
+        check_hub(dataset)
     else:
         _check_files(dataset)
     if len(dataset.columns) != 2 or not all(map(_is_column, dataset.columns)):
@@ -236,31 +236,6 @@ def _check_files(dataset: PairsConfig | LabelledConfig | TorchtextConfig) -> Non
     for key in ("train", "valid", "test"):
         setattr(dataset, key, _paths(getattr(dataset, key), key))
         check_header(getattr(dataset, key), dataset.columns, dataset.header)
-
-
-def _check_hub(dataset: HubConfig) -> None:
-    if not dataset.path:
-        raise ConfigError(
-            "`dataset.path` is empty; name a dataset of the Hub, as in dataset.path=user/name, or the format of your "
-            f"files: {', '.join(HUB_FORMATS)}"
-        )
-    if not dataset.train or (dataset.path in HUB_FORMATS and dataset.train == HubConfig().train):
-        what = "your training file" if dataset.path in HUB_FORMATS else "the split to train on"
-        raise ConfigError(
-            f"`dataset.train` must name {what}: dataset=hub dataset.path={dataset.path} dataset.train=NAME"
-        )
-    dataset.path = os.path.expanduser(dataset.path)
-    for key in ("config", "revision"):
-        if dataset.path in HUB_FORMATS and getattr(dataset, key) is not None:
-            raise ConfigError(f"`dataset.{key}` has no effect on files of your own; leave it out")
-    for key in ("train", "valid", "test"):
-        names = getattr(dataset, key)
-        if not isinstance(names, list):
-            setattr(dataset, key, os.path.expanduser(str(names)))
-        elif dataset.path in HUB_FORMATS:
-            setattr(dataset, key, [os.path.expanduser(str(name)) for name in names])
-        else:
-            raise ConfigError(f"`dataset.{key}` must be one split, but is {names}; only files may be several")
 
 
 def _check_direction(dataset: Any) -> None:
