@@ -259,7 +259,7 @@ def test_the_content_is_on_disk_before_the_name_is(tmp_path: Path, monkeypatch: 
 
 def test_a_place_that_cannot_be_written_is_a_storage_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError, match=r"below/a: cannot be written .*; make room or set run_dir elsewhere"):
+    with pytest.raises(StorageError, match=r"below/a: cannot be written .*; make room, or choose another place"):
         write_durably(tmp_path / "file" / "below" / "a", b"")
 
 

@@ -208,6 +208,8 @@ def test_two_runs_of_which_one_has_no_weights_yet_are_a_table(
 def test_wrong_ways_to_draw_are_named(two: dict[str, dict[str, Any]]) -> None:
     with pytest.raises(ConfigError, match="`--by` says how curves are drawn, which goes with `--out DIR`"):
         run(["compare", "a", "b", "--by", "step"])
+    with pytest.raises(ConfigError, match="`--out` is empty; name a directory, or leave it out"):
+        run(["compare", "a", "b", "--out", ""])
     Path("file").touch()
     with pytest.raises(StorageError, match="file: is no directory"):
         run(["compare", "a", "b", "--out", "file"])

@@ -1,5 +1,7 @@
 """Distances, against SciPy and closed forms, and the samples that bound their memory."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -113,3 +115,15 @@ def test_a_wrong_distance_and_wrong_points_are_refused() -> None:
         as_points([[1, 2], [3, np.nan]])
     with pytest.raises(DataError, match=r"row 0 .* or above 1e\+140; drop or fill"):
         as_points([[1, 1e200]])
+
+
+def test_the_nearest_of_many_points_are_found_in_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zoo.explore.distances.CHUNK", 1 << 14)
+    points = drawn(20_000, 2)
+    pairs = pairwise(points, limit=200)
+    tracemalloc.start()
+    which, _ = pairs.nearest(pairs.rows)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert which.shape == (20_000,)
+    assert peak < 2_000_000, "all distances take 32 MB"

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from commands import inside, one_error
 
 from zoo.data.batch import IGNORE
 from zoo.data.corpus import PairCorpus, Sequences
@@ -52,6 +53,16 @@ def test_alone_nothing_is_shared_out_or_waited_for(monkeypatch: pytest.MonkeyPat
     assert (rank(), world_size(), is_main()) == (0, 1, True)
     assert list(share(range(3))) == gathered([0, 1, 2]) == [0, 1, 2]
     assert total(torch.tensor(2)) == largest(2) == of_main(2) == 2
+
+
+@pytest.mark.parametrize("words", [("tune", "--trials", "1"), ("explore", "copy"), ("evaluate", "last")])
+def test_what_is_no_training_is_refused_under_torchrun(
+    words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in {**TORCHRUN, "RANK": "0"}.items():
+        monkeypatch.setenv(name, value)
+    assert inside(*words) == 2
+    assert one_error(capfd.readouterr().err) == f"zoo {words[0]} runs in one process; leave out torchrun"
 
 
 def test_torchrun_says_who_a_process_is(monkeypatch: pytest.MonkeyPatch) -> None:

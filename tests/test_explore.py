@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -23,6 +24,7 @@ from zoo.explore.saving import prepared
 from zoo.explore.sources import Source
 from zoo.explore.table import Table
 from zoo.metrics import Array
+from zoo.storage import alone
 
 INSIDE = ("sse", "silhouette", "dunn", "davies_bouldin", "calinski_harabasz")
 OUTSIDE = ("rand", "adjusted_rand", "jaccard", "nmi", "purity")
@@ -193,6 +195,16 @@ def test_a_report_that_is_not_ours_is_left_alone(here: Path, capsys: pytest.Capt
     assert [path.name for path in (here / "out").iterdir()] == ["report.json"]
 
 
+def test_two_reports_are_not_written_into_one_place_at_once(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_table(here / "iris.csv", load_iris())
+    (here / "out").mkdir()
+    with alone(here / "out"):
+        assert inside("explore", "iris.csv", "--out", "out") == 8
+    told = f"out: process {os.getpid()} is exploring here; wait for it or name another place with --out"
+    assert told in capsys.readouterr().err
+    assert list((here / "out").iterdir()) == []
+
+
 def test_a_run_that_was_moved_still_owns_the_report_in_it(tmp_path: Path) -> None:
     table = Table(np.zeros((3, 1)), ("a",))
     home = tmp_path / "run/explore"
@@ -338,6 +350,7 @@ def test_the_summary_says_what_was_found_and_where(here: Path, capsys: pytest.Ca
     (("g2p-en", "--side", "tgt"), 2, "`--side` has no effect without `--tokens`"),
     (("g2p-en", "--tokens", "--split", "test"), 2, "`--split` has no effect beside `--tokens`"),
     (("copy", "--limit", "-1"), 2, "`--limit` must be at least 0, but is -1"),
+    (("t.csv", "--out", ""), 2, "`--out` is empty; give it a value, or leave it out"),
     (("runs/none",), 4, "runs/none: no such run or table"),
     (("--reduce", "pca"), 2, "the following arguments are required: SOURCE; see zoo explore --help"),
 ])  # fmt: skip

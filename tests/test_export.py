@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import re
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from zoo.data import Codec, PairSizes, TextSizes, Vocab
 from zoo.data.tokenize import PLAIN
 from zoo.errors import ConfigError
 from zoo.experiment import open_run, train
-from zoo.export import UnequalError, export, formats, proof
+from zoo.export import UnequalError, export, formats, proof, replaced
 from zoo.export.files import describe_codec, special_tokens
 from zoo.export.programs import Part, parts_of, trace
 from zoo.models import build_model
@@ -206,6 +207,15 @@ def test_what_differs_is_a_defect_and_is_not_kept(
     assert "Traceback" in err
     assert "the export differs from the model: logits by 0.00" in err
     assert [path.name for path in Path("runs").iterdir()] == ["one"]
+
+
+def test_what_a_killed_export_left_is_deleted_by_the_next(here: Path) -> None:
+    gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
+    for name in (f".made.{gone.stdout.strip()}.tmp", f".made.{os.getppid()}.tmp", ".other.1.tmp"):
+        (here / name).mkdir()
+    with replaced(here / "made") as directory:
+        (directory / "model").touch()
+    assert sorted(path.name for path in here.iterdir()) == [f".made.{os.getppid()}.tmp", ".other.1.tmp", "made"]
 
 
 def test_outputs_may_part_only_where_the_model_itself_is_undecided() -> None:

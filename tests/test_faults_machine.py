@@ -81,6 +81,24 @@ def test_a_full_disk_ends_a_run_with_6_and_room_lets_it_go_on(disk: Path, plain:
     assert outcome(disk / "run") == outcome(plain)
 
 
+@pytest.mark.parametrize("words", [
+    ("export", "run", "--format", "torch"),
+    ("export", "run", "--format", "onnx"),
+    ("compare", "run", "run"),
+    ("explore", "run", "--data", "data.tsv", "--reduce", "pca"),
+])  # fmt: skip
+def test_a_full_disk_ends_what_is_made_of_a_run_with_6(
+    disk: Path, tmp_path: Path, words: tuple[str, ...], plain: Path
+) -> None:
+    shutil.copytree(plain, tmp_path / "run")
+    (tmp_path / "data.tsv").write_text("".join(f"{word}\t{word}\n" for word in ("a b", "b a", "a", "b", "a a")))
+    (disk / "filler").write_bytes(bytes(shutil.disk_usage(disk).free - 12_000))
+    ended = wait(start(tmp_path, sys.executable, "-m", "zoo", *words, "--out", "disk/made"))
+    assert ended.code == 6, ended.err
+    assert "disk/made" in ended.line()
+    assert [path for path in disk.rglob("*") if path.name.endswith(".tmp")] == []
+
+
 def test_a_save_without_room_leaves_the_one_before(tmp_path: Path, plain: Path) -> None:
     assert train_with(tmp_path, f"signal={signal.SIGTERM:d}=4").code == 143
     ended = train_with(tmp_path, "full=.step-", resume="true")

@@ -43,6 +43,16 @@ def test_the_axes_of_selected_features_have_their_names() -> None:
     assert figure_pixels(figure).shape[2] == 3
 
 
+@pytest.mark.parametrize(("label", "shown"), [("_x", " _x"), ("$_", r"\$_"), ("y" * 5000, "y" * 39 + "…")])
+def test_every_label_stands_in_the_legend(label: str, shown: str) -> None:
+    both, labels = reductions()
+    figure = side_by_side(both, np.where(labels == "a", label, labels))
+    legend = figure.axes[1].get_legend()
+    assert legend is not None
+    assert shown in [text.get_text() for text in legend.get_texts()]
+    assert figure_pixels(figure).shape[2] == 3
+
+
 def test_no_picture_imports_pyplot() -> None:
     both, _ = reductions()
     before = "matplotlib.pyplot" in sys.modules

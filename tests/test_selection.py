@@ -70,6 +70,13 @@ def test_shares_are_what_each_column_adds_to_least_squares() -> None:
     assert added_shares(x, matrix).sum() == pytest.approx(1)
 
 
+def test_more_features_than_points_explain_all_of_it_and_no_more() -> None:
+    x = np.random.default_rng(0).normal(size=(9, 12))
+    shares = added_shares(x, x - x.mean(0))
+    assert shares.shape == (12,)
+    assert shares.sum() == pytest.approx(1)
+
+
 @pytest.mark.parametrize("name", [name for name in NESTED if name in SELECTIONS])
 def test_what_is_nested_begins_with_what_a_smaller_one_has(name: str) -> None:
     x, labels = points()

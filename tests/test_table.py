@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from zoo.errors import ConfigError, DataError
+from zoo.errors import ConfigError, DataError, MemoryLimitError
 from zoo.explore.table import read_table
+from zoo.metrics import Array
 
 
 def csv(folder: Path, text: str) -> str:
@@ -72,6 +73,8 @@ def test_a_table_without_labels_has_none(tmp_path: Path) -> None:
         ("label,text\nx,y\n", r"table.csv:1: holds no features"),
         ("a,label\n1,x\n2,\n", r"table.csv:3: has no value in 'label'"),
         ('a,b\n1,2\n"3\n', r"table.csv:3: malformed CSV"),
+        ("\n\n", r"table.csv:1: expected a header, found an empty line"),
+        ("a,b\n1,2\n-1.7e308,3\n", r"table.csv:3: -1.7e308 in column 'a' is above 1e\+100; write it in a larger unit"),
     ],
 )
 def test_what_is_wrong_in_a_file_is_named_with_its_line(tmp_path: Path, text: str, message: str) -> None:
@@ -131,6 +134,40 @@ def test_an_array_with_a_gap_or_too_few_labels_is_refused(tmp_path: Path) -> Non
     np.save(path, np.ones(3))
     with pytest.raises(DataError, match=r"expected numbers \(points, features\), found float64 \(3,\)"):
         read_table(str(path))
+
+
+@pytest.mark.parametrize(("x", "message"), [
+    (np.full((3, 2), 1.7e308), r"states.npy: 1.7e\+308 at \[0, 0\] is above 1e\+100; fill it in or remove it"),
+    (np.full((3, 2), np.longdouble("1e4000")), r"is above 1e\+100|is no finite number"),
+    (np.array([[1, 2], [3, np.inf]], dtype=np.float16), r"inf at \[1, 1\] is no finite number"),
+])  # fmt: skip
+def test_an_array_of_numbers_that_cannot_be_squared_is_refused(tmp_path: Path, x: Array, message: str) -> None:
+    np.save(tmp_path / "states.npy", x)
+    with pytest.raises(DataError, match=message):
+        read_table(str(tmp_path / "states.npy"))
+
+
+def test_an_array_that_says_it_is_larger_than_memory_ends_with_7(tmp_path: Path) -> None:
+    path = tmp_path / "states.npy"
+    header = {"descr": "<f8", "fortran_order": False, "shape": (10**15, 5)}
+    with open(path, "wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)  # type: ignore[arg-type]
+    with pytest.raises(MemoryLimitError, match=r"states.npy: does not fit into memory; save fewer points"):
+        read_table(str(path))
+
+
+def test_a_point_without_a_label_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "states.npy"
+    np.save(path, np.arange(6.0).reshape(3, 2))
+    (tmp_path / "states.labels.txt").write_text("a\n\nb\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"states.labels.txt: has no label in row 1, from 0; label the point"):
+        read_table(str(path))
+
+
+def test_labels_are_no_features_beside_targets(tmp_path: Path) -> None:
+    table = read_table(csv(tmp_path, "a,b,label\n1,2,x\n3,4,y\n"), targets=["b"])
+    assert table.names == ("a",)
+    assert table.labels is None
 
 
 def test_nothing_in_an_array_is_unpickled(tmp_path: Path) -> None:

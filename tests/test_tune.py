@@ -205,10 +205,27 @@ def test_a_trial_that_diverges_or_has_no_memory_counts_as_failed_and_the_search_
 
     monkeypatch.setattr(zoo.tune.search, "train", fail)
     assert inside(*SCRIPTED, "--trials", "3") == 0
-    failed = table()[-1]
-    assert (failed["number"], failed["status"], failed["exit_code"]) == ("2", "failed", str(code))
+    failed = next(row for row in table() if row["number"] == "2")
+    assert (failed["status"], failed["exit_code"]) == ("failed", str(code))
     assert failed["error"] == str(error)
     assert f"failed with exit code {code}: {error}" in capfd.readouterr().out
+
+
+def test_settings_that_diverged_are_not_trained_again(
+    here: Path, scripted: list[TrainConfig], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (here / "space.yaml").write_text("model.dropout: [0.2, 0.5]\n")
+    tried: list[float] = []
+
+    def fail(config: TrainConfig, *, watch: Watch) -> None:
+        tried.append(config.model.dropout)
+        raise DivergenceError("nan")
+
+    monkeypatch.setattr(zoo.tune.search, "train", fail)
+    assert inside(*SCRIPTED, "--trials", "100") == 5
+    assert sorted(tried) == [0.2, 0.5]
+    assert len(table()) < 100, "a space in which nothing is left ends the search"
+    assert {(row["status"], row["error"]) for row in table()} == {("failed", "nan")}
 
 
 def test_wrong_data_ends_the_search(
@@ -257,6 +274,18 @@ def test_importance_is_in_the_output_and_drawn(scripted: list[TrainConfig], capf
         assert Path("found", name).read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize("line", [b"garbage\n", b"[1, 2]\n", b"\xe4\n"])
+def test_a_damaged_journal_is_one_line(
+    scripted: list[TrainConfig], capfd: pytest.CaptureFixture[str], line: bytes
+) -> None:
+    assert inside(*SCRIPTED, "--trials", "1") == 0
+    capfd.readouterr()
+    journal = Path("found/journal.log")
+    journal.write_bytes(line + journal.read_bytes())
+    assert inside(*SCRIPTED, "--trials", "2") == 6
+    assert "journal.log: is damaged" in capfd.readouterr().err.splitlines()[-1]
+
+
 def test_a_half_written_last_line_of_the_journal_is_no_harm(scripted: list[TrainConfig]) -> None:
     assert inside(*SCRIPTED, "--trials", "2") == 0
     with Path("found/journal.log").open("ab") as journal:
@@ -298,7 +327,12 @@ WRONG_SPACES = [
     ("[1, 2]", "expected lines like `optimizer.lr: {low: 0.001"),
     ("a: [1", "cannot be read as YAML"),
     ("a: &x [1]\nb: *x", "it holds anchors or aliases"),
+    ("optimizer.lr: [1]\nmodel.dropout: [0]\noptimizer.lr: [2]", "line 3: `optimizer.lr` stands there twice"),
+    ("optimizer.lr: !!int ''", "space.yaml: cannot be read as YAML"),
+    ("lr_find: [true, false]", "`lr_find` is the same in all trials of a search"),
     ("model.dropout: {low: 0.1, high: 0.2, when: {model.encodr: [bag]}}", "`when` names 'model.encodr'"),
+    ("model.dropout: {low: 0.1, high: 0.2, when: {optimizer: adam}}\noptimizer: [adam, sgd]",
+     "`model.dropout`: `when` names 'optimizer', which must stand above it"),
 ]  # fmt: skip
 
 
@@ -319,6 +353,7 @@ def test_a_wrong_space_is_one_line(text: str, message: str, here: Path, capfd: p
     (["--trials", "2", "--out", ""], 2, "`--out` is empty"),
     (["--trials", "2", "--out", "/proc/x"], 6, "/proc/x: cannot be made"),
     (["--trials", "2", "optimizer.lr=1,2"], 2, "`optimizer.lr` has several values; name them in a space: optimizer.lr"),
+    (["--trials", "2", "lr_find=true"], 2, "`lr_find` trains no model that could be judged; leave it out"),
     (["--trials", "2", "optimizer.lr=a"], 2, "`optimizer.lr` must be a number, but is 'a'"),
 ], ids=lambda value: " ".join(value) if isinstance(value, list) else "")  # fmt: skip
 def test_wrong_arguments_are_one_line(

@@ -107,6 +107,15 @@ def test_stepwise_ends_where_nothing_makes_the_probe_better() -> None:
     assert all(probe.score([*found.chosen, other]) <= now for other in range(7) if other not in found.chosen)
 
 
+def test_stepwise_keeps_one_feature_where_none_makes_the_probe_better() -> None:
+    x = np.random.default_rng(1).normal(size=(12, 4))
+    labels = np.array(["a", "b"] * 6)
+    found = stepwise(x, labels, count=2)
+    probe = LinearProbe(x, labels)
+    assert probe.score(found.chosen) <= probe.score([]) or len(found.chosen) == 1
+    assert len(found.chosen) == len(found.curve) >= 1
+
+
 def test_the_best_pair_is_found_where_features_do_not_need_each_other() -> None:
     x, labels = points()
     probe = LinearProbe(x, labels)

@@ -45,7 +45,7 @@ def _storage_message(path: Path, needed: int, error: OSError) -> str:
         free = f", {shutil.disk_usage(path.parent).free:,} free"
     except OSError:
         free = ""
-    return f"{path}: cannot be written ({reason}; {needed:,} bytes needed{free}); make room or set run_dir elsewhere"
+    return f"{path}: cannot be written ({reason}; {needed:,} bytes needed{free}); make room, or choose another place"
 
 
 def sync_directory(directory: Path) -> None:
@@ -109,13 +109,14 @@ def prune(directory: Path, *, keep: int, newest: Path | None = None) -> None:
 
 
 @contextmanager
-def alone(directory: Path) -> Iterator[None]:
+def alone(directory: Path, *, doing: str = "training", way: str = "set another run_dir") -> Iterator[None]:
     """Have a directory for this process alone; BusyError names the process that has it.
 
-    The kernel lets go of the lock when its process dies, so that a file left by a crash locks nothing.
+    `doing` and `way` are for the text: what is done here, and what leads elsewhere. The kernel lets go of the lock when
+    its process dies, so that a file left by a crash locks nothing.
     """
     path = directory / ".lock"
-    handle = _take(path)
+    handle = _take(path, doing, way)
     try:
         yield
     finally:
@@ -124,7 +125,7 @@ def alone(directory: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def _take(path: Path) -> int:
+def _take(path: Path, doing: str, way: str) -> int:
     while True:
         handle = os.open(path, os.O_RDWR | os.O_CREAT | NO_LINK, 0o644)
         if fcntl is None:
@@ -134,9 +135,7 @@ def _take(path: Path) -> int:
         except OSError as error:
             owner = os.read(handle, 32).decode(errors="replace").strip() or "unknown"
             os.close(handle)
-            raise BusyError(
-                f"{path.parent}: process {owner} is training here; wait for it or set another run_dir"
-            ) from error
+            raise BusyError(f"{path.parent}: process {owner} is {doing} here; wait for it or {way}") from error
         if _is_at(handle, path):
             break
         os.close(handle)  # the process before removed its file between our two calls

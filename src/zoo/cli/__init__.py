@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import zoo
 from zoo.cli.exits import guarded
+from zoo.distributed import launched
 from zoo.errors import ConfigError, unknown
 
 
@@ -29,6 +30,8 @@ def run(arguments: list[str]) -> int:
         return 0
     if verb not in VERBS:
         raise ConfigError(unknown("verb", verb, VERBS))
+    if verb != "train" and launched():
+        raise ConfigError(f"zoo {verb} runs in one process; leave out torchrun")
     return VERBS[verb][1](rest)
 
 

@@ -26,6 +26,8 @@ def compare(arguments: list[str]) -> int:
     options = scoring_options(parser, arguments)
     if options.by and not options.out:
         raise ConfigError("`--by` says how curves are drawn, which goes with `--out DIR`; add it, or leave out `--by`")
+    if options.out == "":
+        raise ConfigError("`--out` is empty; name a directory, or leave it out")
     if options.out and os.path.exists(options.out) and not os.path.isdir(options.out):
         raise StorageError(f"{options.out}: is no directory; name another with --out")
     found = _found(options)

@@ -138,6 +138,9 @@ def _check(options: argparse.Namespace, kind: str, words: list[str]) -> None:
         raise ConfigError(unknown("split", options.split, SPLITS))
     if options.data and len(options.data) > 2:
         raise ConfigError(f"`--data` takes one file or two aligned ones, but got {len(options.data)}")
+    for name in ("out", "label", "targets"):
+        if getattr(options, name) == "":
+            raise ConfigError(f"`--{name}` is empty; give it a value, or leave it out")
     if options.limit is not None and options.limit < 0:
         raise ConfigError(f"`--limit` must be at least 0, but is {options.limit}")
     if words and kind != "dataset":

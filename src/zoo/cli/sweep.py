@@ -70,7 +70,7 @@ class Sweep:
 
     def begin(self) -> None:
         """Keep other processes out, and forget what earlier ones have left of the table."""
-        self._held.enter_context(alone(self.path))
+        self._held.enter_context(alone(self.path, way=f"set another {DIRECTORY}"))
         self.forget()
         self._record(finished=False)
 

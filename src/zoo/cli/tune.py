@@ -35,6 +35,8 @@ def tune(arguments: list[str]) -> int:
     options = _options(arguments)
     typed = _typed(options.words)
     base = checking.config_of(typed)
+    if base.lr_find:
+        raise ConfigError("`lr_find` trains no model that could be judged; leave it out, and vary optimizer.lr")
     where, text = _space_file(options.space, base.model.name)
     if options.show_space:
         say(text.rstrip("\n"))
@@ -146,8 +148,10 @@ def _check_space(space: list[Any], given: dict[str, str], build: Any, where: str
     from zoo.tune.space import active
 
     random = Random(0)
-    for setting in space:
+    for number, setting in enumerate(space):
         for key in setting.when:
+            if key in {other.key for other in space[number:]}:
+                raise ConfigError(f"{where}: `{setting.key}`: `when` names '{key}', which must stand above it")
             if key not in given and key not in {other.key for other in space}:
                 raise ConfigError(f"{where}: `{setting.key}`: `when` names '{key}', which is no option here")
         count = len(setting.choices) or 2
@@ -195,7 +199,7 @@ def _search(
     from zoo.tune.search import Budget, Search
 
     path = _directory(options.out, base, identity)
-    with alone(path):
+    with alone(path, doing="searching", way="name another place with --out"):
         search = Search(path, space, build, base=given, identity=identity, prune=not options.no_pruning, note=complain)
         if search.ended:
             complain(f"going on with the search in {path}, where {search.ended} trials have ended")

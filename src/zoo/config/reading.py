@@ -106,6 +106,19 @@ def _of_this_format(data: Any, where: str) -> Any:
     return migrated(data, found, CONFIG)
 
 
+class Loader(yaml.SafeLoader):
+    """PyYAML's safe loader, which would take the last of two equal keys, and refuses them here."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Return a mapping as a dict; ValueError where a key stands in it twice."""
+        names: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in names:
+                raise ValueError(f"line {key.start_mark.line + 1}: `{key.value}` stands there twice; leave one out")
+            names.add(str(key.value))
+        return super().construct_mapping(node, deep)
+
+
 def read_yaml(text: str) -> Any:
     """Parse YAML without aliases, with which a few lines say a great many, and without deep nesting, which is slow."""
     depth = 0
@@ -115,7 +128,7 @@ def read_yaml(text: str) -> Any:
         depth += isinstance(token, OPENING) - isinstance(token, CLOSING)
         if depth > DEEPEST:
             raise ValueError("it is nested too deeply")
-    return yaml.safe_load(text)
+    return yaml.load(text, Loader)
 
 
 def save_config(config: TrainConfig, path: Path) -> None:

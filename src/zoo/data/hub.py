@@ -181,9 +181,7 @@ def _batches(found: Any) -> Iterable[dict[str, list[Any]]]:
         if is_out_of_memory(error) or isinstance(error, DataError):
             raise
         why = (str(error.__cause__ or error).strip().splitlines() or [type(error).__name__])[0]
-        raise DataError(
-            f"reading rows broke off: {why}; check the files, and the network if they are far away"
-        ) from error
+        raise DataError(f"reading broke off: {why}; check the files, or the network where they are remote") from error
 
 
 def _nested(columns: Any) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 What grows with the square of the points says how much memory it takes, and above `LIMIT` points works on a sample.
 """
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -97,14 +98,13 @@ class Pairwise(NamedTuple):
     def nearest(self, some: Array) -> tuple[Array, Array]:
         """Return for each point which of `some` points (indices) is nearest, as a place in `some`, and how far it is.
 
-        Takes points * some distances, in chunks of 32 MiB.
+        Takes points * some distances, of which 32 MiB are held at once.
         """
-        found = [self.geometry.between(part, self.placed[some]) for part in self._parts(len(some))]
-        which = [distances.argmin(1) for distances in found]
-        return np.concatenate(which), np.concatenate([distances.min(1) for distances in found])
-
-    def _parts(self, width: int) -> list[Array]:
-        return np.array_split(self.placed, max(1, len(self.placed) * width // CHUNK))
+        which, far = np.empty(len(self.placed), np.int64), np.empty(len(self.placed))
+        for part in parts(len(self.placed), width=len(some)):
+            distances = self.geometry.between(self.placed[part], self.placed[some])
+            which[part], far[part] = distances.argmin(1), distances.min(1)
+        return which, far
 
     def spread(self, labels: Array) -> Array:
         """Give every point the label (sampled) of the sampled point nearest to it."""
@@ -113,6 +113,12 @@ class Pairwise(NamedTuple):
         spread = labels[self.nearest(self.rows)[0]]
         spread[self.rows] = labels
         return spread
+
+
+def parts(points: int, *, width: int) -> Iterator[slice]:
+    """Yield parts of points, each of which has at most `CHUNK` distances to `width` others, or is one point."""
+    rows = max(1, CHUNK // max(1, width))
+    return (slice(first, first + rows) for first in range(0, points, rows))
 
 
 def pairwise(points: ArrayLike, *, distance: str = "euclidean", limit: int = LIMIT, seed: int = SEED) -> Pairwise:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from zoo.errors import DataError
-from zoo.explore.distances import Geometry, as_points
+from zoo.explore.distances import Geometry, as_points, parts
 from zoo.explore.labels import NOISE, Clustering
 from zoo.metrics import Array
 
@@ -47,9 +47,12 @@ def center_distances(points: Array, clustering: Clustering, *, distance: str = "
     if not len(clustering.centers):
         return np.zeros(len(points))
     geometry = Geometry.of(points, distance)
-    away = geometry.between(geometry.place(points), geometry.place(clustering.centers))
-    own = np.where(clustering.labels == NOISE, away.argmin(1), clustering.labels)
-    return np.asarray(away[np.arange(len(points)), own])
+    placed, centers, found = geometry.place(points), geometry.place(clustering.centers), np.empty(len(points))
+    for part in parts(len(points), width=len(centers)):
+        away, labels = geometry.between(placed[part], centers), clustering.labels[part]
+        own = np.where(labels == NOISE, away.argmin(1), labels)
+        found[part] = away[np.arange(len(away)), own]
+    return found
 
 
 def _listed(rows: Array, away: Array, texts: Sequence[str]) -> list[dict[str, Any]]:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 LEGEND = 16
 """Classes that a legend names, at most."""
+LONGEST = 40
+"""Letters of a class that a legend shows, at most."""
 POINTS = 5000
 """Points that are drawn, at most: evenly spread over the table."""
 BARS = 20
@@ -80,10 +82,16 @@ def _scatter_classes(axes: "Axes", points: Array, labels: Array) -> list[str]:
     for number, name in enumerate(names.tolist()):
         color, marker = COLORS[number % len(COLORS)], MARKERS[(number + number // len(COLORS)) % len(MARKERS)]
         x, y = points[labels == name, :2].T
-        shown = name.replace("$", r"\$") if name in largest else "_hidden"
+        shown = _legend_name(name) if name in largest else "_hidden"
         axes.scatter(x, y, s=14, c=color, marker=marker, alpha=0.7, linewidths=0, label=shown)
     found: list[str] = names.tolist()
     return found
+
+
+def _legend_name(name: str) -> str:
+    """Return a label as a legend shows it; matplotlib hides what begins with an underscore, and reads $ as formulas."""
+    short = name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
+    return (f" {short}" if short.startswith("_") else short).replace("$", r"\$")
 
 
 def _class_legend(axes: "Axes", names: list[str]) -> None:

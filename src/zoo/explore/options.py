@@ -1,5 +1,6 @@
 """What is asked of an exploration, checked before anything heavy is imported."""
 
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -93,8 +94,8 @@ def _clustering(method: str | None, given: dict[str, Any]) -> dict[str, Any]:
     if method == "hierarchical":
         _check_linkage(options)
     for name in ("eps", "min_samples"):
-        if name in options and not options[name] > 0:
-            raise ConfigError(f"`--{name.replace('_', '-')}` must be above 0, but is {options[name]:g}")
+        if name in options and not 0 < options[name] < math.inf:
+            raise ConfigError(f"`--{name.replace('_', '-')}` must be above 0 and finite, but is {options[name]:g}")
     return {**options, **(_count(method, given["clusters"]) if "clusters" in given else {})}
 
 

@@ -192,5 +192,5 @@ def _check(x: Array, components: int) -> None:
 
 def check_varies(x: Array) -> None:
     """Raise DataError where all features are constant."""
-    if not np.ptp(x, axis=0).any():
+    if not (np.ptp(x, axis=0) ** 2).any():  # squares, which may be zero where the numbers are not
         raise DataError("all features are constant, so that there is nothing to reduce; give others")

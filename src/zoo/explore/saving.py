@@ -18,7 +18,7 @@ from zoo.explore.pictures import Picture
 from zoo.explore.report import report_of
 from zoo.explore.sources import Source
 from zoo.record import save_figure
-from zoo.storage import NO_LINK, sweep, write_durably
+from zoo.storage import NO_LINK, alone, sweep, write_durably
 
 REPORT, PAGE = "report.json", "report.html"
 EVENTS = "events.out.tfevents.{}.explore"
@@ -28,12 +28,14 @@ EVENTS = "events.out.tfevents.{}.explore"
 def prepared(directory: Path, source: Source) -> Iterator[None]:
     """Make a report's directory, before the long work; ConfigError where the report of another source is in it.
 
-    What was made is removed again where no report comes of it.
+    It is for this process alone: the files of two reports would mix. What was made is removed again where no report
+    comes of it.
     """
     made = missing(directory)
     try:
         _prepare(directory, source)
-        yield
+        with alone(directory, doing="exploring", way="name another place with --out"):
+            yield
     finally:
         for path in made:
             if path.is_dir() and not any(path.iterdir()):

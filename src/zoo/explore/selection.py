@@ -141,8 +141,14 @@ def reduction_of(found: Selection, x: Array, y: Array | None = None) -> Reductio
 
 
 def added_shares(scores: Array, matrix: Array) -> Array:
-    """Return what each column of scores adds to the share of a centered matrix that is linear in them (components)."""
+    """Return what each column of scores adds to the share of a centered matrix that is linear in them (components).
+
+    Columns beyond the number of points add nothing.
+    """
     centered = scores - scores.mean(0)
     basis, triangle = np.linalg.qr(centered)
-    new = np.abs(np.diag(triangle)) > np.sqrt(NOTHING) * np.linalg.norm(centered, axis=0)
-    return np.where(new, ((basis.T @ matrix) ** 2).sum(1) / (matrix**2).sum(), 0.0)
+    count = len(triangle)
+    new = np.abs(np.diag(triangle)) > np.sqrt(NOTHING) * np.linalg.norm(centered[:, :count], axis=0)
+    shares = np.zeros(scores.shape[1])
+    shares[:count] = np.where(new, ((basis.T @ matrix) ** 2).sum(1) / (matrix**2).sum(), 0.0)
+    return shares

@@ -9,11 +9,13 @@ import numpy as np
 
 from zoo.data.files import Record, csv_records
 from zoo.data.lines import read_lines
-from zoo.errors import ConfigError, DataError, unknown
+from zoo.errors import ConfigError, DataError, MemoryLimitError, unknown
 from zoo.metrics import Array
 
 LABEL, TEXT = "label", "text"
 """Columns that are never features, where a table has them."""
+LARGEST = 1e100
+"""Numbers whose squares can be summed."""
 
 
 class Table(NamedTuple):
@@ -79,7 +81,9 @@ def _read_csv(path: str, label: str | None, targets: Sequence[str]) -> Table:
 
 
 def _check_header(path: str, names: list[str]) -> None:
-    """Raise DataError where the first line holds numbers or a name twice."""
+    """Raise DataError where the first line is empty, holds numbers or a name twice."""
+    if names == [""]:
+        raise DataError(f"{path}:1: expected a header, found an empty line; put the features' names in the first line")
     if all(_number(name) is not None for name in names):
         raise DataError(f"{path}:1: expected a header, found numbers; put the features' names in the first line")
     for number, name in enumerate(names):
@@ -107,15 +111,20 @@ def _matrix(path: str, names: list[str], columns: list[int], rows: list[Record])
             values[:] = [float(fields[number]) for number in columns]
         except ValueError:
             raise _no_number(path, line, names, columns, fields) from None
-    bad = np.flatnonzero(~np.isfinite(x).all(1))
+    bad = np.flatnonzero(~(np.abs(x) <= LARGEST).all(1))
     if len(bad):
         raise _no_number(path, rows[bad[0]][0], names, columns, rows[bad[0]][1])
     return x
 
 
 def _no_number(path: str, line: int, names: list[str], columns: list[int], fields: list[str]) -> DataError:
-    """Return what is wrong with a row of which one field is no finite number."""
-    name, field = next((names[number], fields[number]) for number in columns if _number(fields[number]) is None)
+    """Return what is wrong with a row of which one field is no number that can be computed with."""
+    name, field = next((names[number], fields[number]) for number in columns if not _is_usable(fields[number]))
+    if _number(field) is not None:
+        return DataError(
+            f"{path}:{line}: {field.strip()} in column '{name}' is above {LARGEST:g}; write it in a larger unit, or "
+            "remove the row or the column"
+        )
     if field.strip().lower() in ("", "na", "nan", "null", "none", "?"):
         return DataError(
             f"{path}:{line}: the value of '{name}' is missing; fill it in, or remove the row or the column"
@@ -151,16 +160,21 @@ def _number(text: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
+def _is_usable(text: str) -> bool:
+    value = _number(text)
+    return value is not None and abs(value) <= LARGEST
+
+
 def _read_npy(path: str, label: str | None) -> Table:
     x = _load(path)
     if x.ndim != 2 or x.dtype.kind not in "fiub" or not x.size:
         raise DataError(f"{path}: expected numbers (points, features), found {x.dtype} {x.shape}; save such an array")
-    x = x.astype(np.float64)
-    bad = np.argwhere(~np.isfinite(x))
-    if len(bad):
-        row, column = bad[0].tolist()
-        raise DataError(f"{path}: {x[row, column]} at [{row}, {column}] is no finite number; fill it in or remove it")
-    table = Table(x, tuple(f"x{number}" for number in range(x.shape[1])))
+    small = np.abs(x) <= np.float64(LARGEST)  # a plain number would become one of x's type
+    if not small.all():
+        row, column = np.argwhere(~small)[0].tolist()
+        what = f"is above {LARGEST:g}" if np.isfinite(x[row, column]) else "is no finite number"
+        raise DataError(f"{path}: {x[row, column]} at [{row}, {column}] {what}; fill it in or remove it")
+    table = Table(x.astype(np.float64), tuple(f"x{number}" for number in range(x.shape[1])))
     beside = [str(Path(path).with_suffix(ending)) for ending in (".labels.npy", ".labels.txt")]
     where = label or next((one for one in beside if Path(one).exists()), None)
     return table if where is None else table._replace(**_npy_labels(where, path, len(x)))
@@ -174,6 +188,9 @@ def _npy_labels(where: str, path: str, points: int) -> dict[str, Any]:
         return {"targets": values.astype(np.float64)}
     if values.ndim != 1 or (values.dtype.kind == "f" and not np.isfinite(values).all()):
         raise DataError(f"{where}: expected labels (points) or numbers (points, targets), found {values.shape}")
+    empty = [row for row, value in enumerate(values.tolist()) if not str(value).strip()]
+    if empty:
+        raise DataError(f"{where}: has no label in row {empty[0]}, from 0; label the point or remove it")
     return _classes_or_targets(values)
 
 
@@ -185,6 +202,8 @@ def _load(path: str) -> Array:
         raise DataError(f"{path}: no such file") from error
     except (OSError, ValueError, EOFError) as error:
         raise DataError(f"{path}: is no array of numbers or texts: {error}; save it with numpy.save") from error
+    except MemoryError as error:
+        raise MemoryLimitError(f"{path}: does not fit into memory; save fewer points or features") from error
     if not isinstance(found, np.ndarray) or not found.ndim:
         raise DataError(f"{path}: holds no array with a row for each point; save one with numpy.save")
     return found

@@ -117,14 +117,15 @@ def backward(x: Array, y: Array | None = None, *, count: int, seed: int = 1) -> 
 def stepwise(x: Array, y: Array | None = None, *, count: int, seed: int = 1) -> Selection:
     """Go forward, and after each step take away what the probe does as well without (Efroymson, 1960).
 
-    x is (points, features). Ends with `count` features, or fewer where none that is left makes the probe better.
+    x is (points, features). Ends with `count` features, or fewer where none that is left makes the probe better, but
+    keeps one where none does.
     """
     trial = trial_of("stepwise", x, y, count=count, most=FORWARD, seed=seed)
     chosen: list[int] = []
     curve = [trial.probe.score([])]
     while len(chosen) < count:
         before = list(chosen)
-        if _add(trial, chosen) <= curve[-1]:
+        if _add(trial, chosen) <= curve[-1] and before:
             return trial.selection("stepwise", before, curve[1:])
         _prune(trial, chosen)
         curve.append(trial.probe.score(chosen))

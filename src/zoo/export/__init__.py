@@ -1,6 +1,7 @@
 """Models for other programs: written, loaded again and compared before anything is kept."""
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -97,8 +98,29 @@ def replaced(target: Path) -> Iterator[Path]:
             os.replace(target, old)
         os.replace(made, target)
         sync_directory(target.parent)
+        _sweep(target)
     except OSError as error:
         raise StorageError(f"{target}: cannot be written ({error.strerror or error}); choose another --out") from error
     finally:
         shutil.rmtree(made, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
+
+
+def _sweep(target: Path) -> None:
+    """Delete what exports to a target left beside it whose processes were killed."""
+    left = re.compile(rf"\.{re.escape(target.name)}\.(\d+)(\.old)?\.tmp")
+    for path in target.parent.iterdir():
+        if (found := left.fullmatch(path.name)) and not _is_alive(int(found[1])):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_alive(process: int) -> bool:
+    if os.name != "posix":  # where signal 0 is none
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        pass
+    return True

@@ -1,5 +1,6 @@
 """Writing the parts of a model in a format, and reading them back to be run."""
 
+import io
 import logging
 import warnings
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from zoo.export.files import tokens_of
 from zoo.export.programs import Part, dynamic_shapes, trace
 from zoo.export.translator import check_fits, save_translator
 from zoo.models.transformer import Transformer
+from zoo.storage import write_durably
 
 Program = Callable[..., tuple[Tensor, ...]]
 """An exported part: tensors in, tensors out."""
@@ -75,8 +77,10 @@ def quietly() -> Iterator[None]:
 
 def write_torch(part: Part, path: Path) -> None:
     """Write a part as a program of torch.export."""
+    content = io.BytesIO()  # torch's own writer of files ends the process where the disk is full
     with quietly():
-        torch.export.save(trace(part), path)
+        torch.export.save(trace(part), content)
+    write_durably(path, content.getvalue())
 
 
 def write_onnx(part: Part, path: Path) -> None:

@@ -150,16 +150,27 @@ class Search:
         self.conclude()
 
     def _repeat(self, trial: Trial, settings: dict[str, str]) -> bool:
-        """Let a trial have the results of an earlier one with the same settings, if there is one; say whether."""
-        finished = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        earlier = next((one for one in finished if one.user_attrs["settings"] == settings), None)
+        """Let a trial end as an earlier one with the same settings did, if there is one; say whether."""
+        earlier = self._earlier(settings)
         self.repeats = self.repeats + 1 if earlier else 0
         if earlier is None:
             return False
-        trial.set_user_attr("results", {**earlier.user_attrs["results"], "seconds": 0.0})
-        self.study.tell(trial, earlier.value)
+        if earlier.state == TrialState.FAIL:
+            trial.set_user_attr("failure", earlier.user_attrs["failure"])
+            self.study.tell(trial, state=TrialState.FAIL)
+        else:
+            trial.set_user_attr("results", {**earlier.user_attrs["results"], "seconds": 0.0})
+            self.study.tell(trial, earlier.value)
         self.note(f"[{trial.number + 1}] the same as trial {earlier.number + 1}, so it is not run again")
         return True
+
+    def _earlier(self, settings: dict[str, str]) -> FrozenTrial | None:
+        """Return a trial that finished, or diverged, with these settings; where memory gave out there may be more."""
+        for one in self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.FAIL)):
+            diverged = one.user_attrs.get("failure", {}).get("exit_code") == DivergenceError.exit_code
+            if one.user_attrs.get("settings") == settings and (diverged or one.state == TrialState.COMPLETE):
+                return one
+        return None
 
     def _train(self, trial: Trial, config: TrainConfig, deadline: float) -> None:
         path = self.path / f"trial-{trial.number + 1:04d}"
@@ -271,7 +282,7 @@ def open_study(path: Path, direction: str, pruner: BasePruner) -> optuna.Study:
             pruner=pruner,
             direction="minimize" if direction == "min" else "maximize",
         )
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise StorageError(f"{journal}: is damaged ({error}); start a new search with another --out") from error
 
 

@@ -4,12 +4,10 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
-import yaml
-
 from zoo.config.reading import read_yaml
 from zoo.errors import ConfigError, unknown
 
-FIXED = ("run_dir", "resume", "seed", "monitor", "direction", "dataset", "dataset.train", "dataset.valid",
+FIXED = ("run_dir", "resume", "lr_find", "seed", "monitor", "direction", "dataset", "dataset.train", "dataset.valid",
          "dataset.test", "dataset.path", "dataset.config", "dataset.revision", "dataset.limit", "valid_limit",
          "test_limit", "experiment", "debug")  # fmt: skip
 """Options that a search must not vary, since values of different ones cannot be compared, or luck would win."""
@@ -97,8 +95,8 @@ def read_space(text: str, where: str, hint_of: Callable[[str, dict[str, str]], A
     """
     try:
         data = read_yaml(text)
-    except (yaml.YAMLError, ValueError) as error:
-        reason = (str(error).splitlines() or [""])[0]
+    except Exception as error:  # PyYAML lets many classes through: ValueError for a date, IndexError for a number
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ConfigError(f"{where}: cannot be read as YAML: {reason}") from error
     if not isinstance(data, dict) or not data:
         raise ConfigError(f"{where}: expected lines like `optimizer.lr: {{low: 0.001, high: 0.01, log: true}}`")
