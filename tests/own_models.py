@@ -42,6 +42,7 @@ class Sequences(nn.Module):
         super().__init__()
         self.given = {"max_length": max_length, "shared_vocabulary": shared_vocabulary}
         self.src_embedding = nn.Embedding(src_vocab, hidden_size)
+        self.positions = nn.Embedding(max_length + 1, hidden_size)
         self.tgt_embedding = nn.Embedding(tgt_vocab, hidden_size)
         self.encoder = nn.GRU(hidden_size, hidden_size, batch_first=True)
         self.decoder = nn.GRU(hidden_size, hidden_size, batch_first=True)
@@ -52,7 +53,8 @@ class Sequences(nn.Module):
         return self.output(self.decoder(self.tgt_embedding(tgt_in), state.hidden[None])[0])
 
     def encode(self, src: Tensor, src_lengths: Tensor) -> State:
-        packed = pack_padded_sequence(self.src_embedding(src), src_lengths, batch_first=True, enforce_sorted=False)
+        vectors = self.src_embedding(src) + self.positions.weight[: src.size(1)]
+        packed = pack_padded_sequence(vectors, src_lengths, batch_first=True, enforce_sorted=False)
         return State(self.encoder(packed)[1][0])
 
     def decode_step(self, tokens: Tensor, state: State) -> Any:

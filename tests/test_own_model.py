@@ -133,6 +133,7 @@ def test_sizes_and_what_a_class_asks_for_are_given() -> None:
     model = zoo.create_model(SEQUENCES, sizes=PairSizes(20, 20, True), max_length=9)
     assert isinstance(model, Sequences)
     assert model.given == {"max_length": 9, "shared_vocabulary": True}
+    assert model.positions.num_embeddings == 10
     assert "shared_vocabulary" not in to_dict(model_config(SEQUENCES, {}))
     assert zoo.create_model("own_models:Told", sizes=TEXTS).training
 

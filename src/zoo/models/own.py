@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from zoo.data.sizes import Sizes
 
 BATCH, TIME = 2, 16
-"""Rows and tokens of the batch that a new model is tried with; the second row is shorter."""
+"""Rows of the batch that a new model is tried with, and tokens at most; the second row has half of the first's."""
 
 
 def build_own(config: Any, sizes: "Sizes") -> nn.Module:
@@ -30,7 +30,7 @@ def build_own(config: Any, sizes: "Sizes") -> nn.Module:
     try:
         model: nn.Module = own.cls(*sizes[:2], **options)
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            _try(model.eval(), sizes, config.name)
+            _try(model.eval(), sizes, min(TIME, config.max_length), config.name)
         return model.train()
     except ZooError:
         raise
@@ -40,16 +40,16 @@ def build_own(config: Any, sizes: "Sizes") -> nn.Module:
         raise CodeError(f"model={config.name} fails: {described(error, own.cls.__module__)}") from error
 
 
-def _try(model: Any, sizes: "Sizes", name: str) -> None:
-    text, lengths = torch.full((BATCH, TIME), UNK), torch.tensor([TIME, TIME // 2])
+def _try(model: Any, sizes: "Sizes", time: int, name: str) -> None:
+    text, lengths = torch.full((BATCH, time), UNK), torch.tensor([time, time // 2])
     if not isinstance(sizes, PairSizes):
-        text[1, TIME // 2 :] = PAD
+        text[1, time // 2 :] = PAD
         _check(model(text, lengths), (BATCH, sizes.classes), "forward(text, lengths)", name)
         return
-    text[0, -1], text[1, TIME // 2 - 1], text[1, TIME // 2 :] = EOS, EOS, PAD
-    tgt_in = torch.full((BATCH, TIME), UNK)
+    text[0, -1], text[1, time // 2 - 1], text[1, time // 2 :] = EOS, EOS, PAD
+    tgt_in = torch.full((BATCH, time), UNK)
     tgt_in[:, 0] = BOS
-    _check(model(text, lengths, tgt_in), (BATCH, TIME, sizes.tgt_vocab), "forward(src, src_lengths, tgt_in)", name)
+    _check(model(text, lengths, tgt_in), (BATCH, time, sizes.tgt_vocab), "forward(src, src_lengths, tgt_in)", name)
     found = model.decode_step(tgt_in[:, 0], model.encode(text, lengths))
     if not (isinstance(found, tuple) and len(found) == 2 and callable(getattr(found[1], "select", None))):
         raise CodeError(
