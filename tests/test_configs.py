@@ -17,7 +17,7 @@ from zoo.config import GROUPS, TrainConfig, from_dict, to_dict
 from zoo.errors import ConfigError
 
 FILES = [(group, name) for group in ALL_GROUPS for name in names(group)]
-OWN_FILES = {"pairs", "labelled", "torchtext"}
+OWN_FILES = {"pairs", "labelled", "torchtext", "hub"}
 PAIRS = [
     ["model=classifier", "dataset=parity"],
     ["model=classifier_functional", "scheduler=noam", "optimizer=adamw"],
@@ -77,11 +77,13 @@ def test_every_sweep_of_an_experiment_passes_the_checks_and_what_is_typed_wins(n
 @pytest.mark.parametrize(("group", "name"), FILES)
 def test_every_file_gives_a_config_that_passes_the_checks(group: str, name: str) -> None:
     overrides = [f"{group}={name}"]
-    if group == "dataset" and name in ("movie_reviews", "parity", "labelled", "torchtext"):
+    if group == "dataset" and name in ("movie_reviews", "parity", "labelled", "torchtext", "hub"):
         overrides.append("model=classifier")
     data = ours(*overrides)
     if data["dataset"]["name"] in OWN_FILES:  # type: ignore[index]
         data["dataset"]["train"] = "my.tsv"  # type: ignore[index]
+    if data["dataset"]["name"] == "hub":  # type: ignore[index]
+        data["dataset"]["path"] = "csv"  # type: ignore[index]
     assert to_dict(from_dict(data)) == data
 
 

@@ -11,6 +11,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,7 +23,7 @@ from zoo.cli import explore as explore_verb
 from zoo.cli import runs
 from zoo.cli import train as train_verb
 from zoo.cli.overrides import hints, parse
-from zoo.config import GROUPS
+from zoo.config import GROUPS, PERMISSION
 from zoo.errors import ConfigError
 
 ROOT = Path(__file__).parents[1]
@@ -30,7 +31,8 @@ PAGES = [path for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted
          if path.exists()]  # fmt: skip
 TRAINERS = (["zoo-train"], ["zoo", "train"], ["python", "-m", "zoo", "train"])
 OURS = ("zoo-train", "zoo", "python")
-OTHERS = ("python3", ".", "pip", "make", "curl", "tensorboard", "printf", "cat", "gzip", "git", "cd", "head", "source")
+OTHERS = ("python3", ".", "pip", "make", "curl", "tensorboard", "printf", "cat", "gzip", "git", "cd", "head", "source",
+          "export")  # fmt: skip
 TOYS = ("dataset=copy", "dataset=reverse", "dataset=sort", "dataset=parity")
 SMALL_TOY = ["dataset.train_size=64", "dataset.valid_size=8", "dataset.test_size=8"]
 LISTINGS = ("models", "datasets", "--version", "--help")
@@ -154,7 +156,7 @@ def commands(block: Block) -> Iterator[tuple[str, list[list[str]]]]:
         for word in lexer:
             if set(word) <= set("|&;"):
                 pipeline.append([])
-            else:
+            elif pipeline[-1] or not re.match(r"[A-Z_]+=", word):  # a variable of the environment comes first
                 pipeline[-1].append(word)
         if line.strip() and any(pipeline):
             yield line, pipeline
@@ -207,8 +209,33 @@ def understand(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
         cli.run(verb)
 
 
+def write_modules(page: Path, folder: Path) -> list[str]:
+    """Write the Python blocks of a page whose first line is the name of a file; return the names of the modules."""
+    named = {block.text.partition("\n")[0].removeprefix("# "): block for block in blocks(page, "python")}
+    files = {name: block.text for name, block in named.items() if re.fullmatch(r"\w+\.py", name)}
+    for name, text in files.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    return [name.removesuffix(".py") for name in files]
+
+
+@pytest.fixture
+def own_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
+    """Return what lets the commands of a page import the modules that it shows, from an empty directory."""
+
+    def allow(page: Path) -> None:
+        if modules := write_modules(page, tmp_path):
+            monkeypatch.chdir(tmp_path)
+            monkeypatch.syspath_prepend(tmp_path)
+            monkeypatch.setenv(PERMISSION, ",".join(modules))
+
+    return allow
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_command_on_a_page_is_understood(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_command_on_a_page_is_understood(
+    page: Path, monkeypatch: pytest.MonkeyPatch, own_code: Callable[[Path], None]
+) -> None:
+    own_code(page)
     for block in blocks(page, "sh", "bash"):
         for line, pipeline in commands(block):
             for words in map(launched, pipeline):
@@ -239,6 +266,8 @@ def run_line(line: str, pipeline: list[list[str]]) -> None:
             subprocess.run(["bash", "-c", line], check=True)
         return
     overrides = overrides_of(pipeline[-1])
+    if "dataset=hub" in (overrides or ()) and find_spec("datasets") is None:
+        return
     if overrides is None:
         given = subprocess.run(["bash", "-c", line.rpartition("|")[0]], check=True, capture_output=True).stdout
         with pytest.MonkeyPatch.context() as patch:
@@ -283,7 +312,13 @@ def test_a_page_runs_as_written(name: str, here: Path) -> None:
     run_page(ROOT / "docs" / f"{name}.md")
 
 
-@pytest.mark.parametrize("name", ["relu", "models"])
+@pytest.mark.slow
+def test_the_page_on_own_models_runs_as_written(here: Path, own_code: Callable[[Path], None]) -> None:
+    own_code(ROOT / "docs" / "own-model.md")
+    run_page(ROOT / "docs" / "own-model.md")
+
+
+@pytest.mark.parametrize("name", ["relu", "models", "interface"])
 def test_the_code_of_a_page_gives_the_output_that_is_shown(name: str, here: Path) -> None:
     run_page(ROOT / "docs" / f"{name}.md")
 

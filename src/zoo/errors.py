@@ -16,6 +16,10 @@ class ConfigError(ZooError, ValueError):
     exit_code = 2
 
 
+class CodeError(ConfigError):
+    """Code of the user's that an option names: it may not be imported, cannot be, or is no model."""
+
+
 class DataError(ZooError, ValueError):
     """A data file that is missing, empty or malformed; the text names `file:line`."""
 

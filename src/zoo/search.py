@@ -84,8 +84,10 @@ def beam(
 ) -> list[list[Hypothesis]]:
     """Keep the `width` likeliest prefixes at each step; return up to `nbest` outputs for each source, best first.
 
+    src is (batch, time), int64, each row ended by the end symbol and padded with 0; src_lengths (batch) lies on the
+    CPU. An output has at most `max_length` symbols, the end symbol included, and is given without it.
     A source is done when `width` outputs have ended. Scores are log-probabilities over (length with end symbol) to
-    the power of `length_penalty` (Wu et al. 2016, eq. 14, without its constant). nbest must be at most width.
+    the power of `length_penalty` (Wu et al. 2016, eq. 14, without its constant). ValueError where nbest exceeds width.
     """
     if nbest > width:
         raise ValueError(f"`nbest` must be at most the beam width ({width}), but is {nbest}")

@@ -150,7 +150,8 @@ def training(
     `precision` is fp32, bf16 or fp16, the last with a GradScaler of its own where none is given (one that lives over
     all epochs is better).
     Losses are divided by the targets of all `accumulate` batches together, so that no figure depends on how batches
-    were cut. Raises DivergenceError, with the weights as before the step, when the loss is no longer finite.
+    were cut: the result is in nats per target and shares in [0, 1]. Raises DivergenceError, with the weights as before
+    the step, when the loss is no longer finite, and ValueError for an unknown precision.
     """
     if precision not in ("fp32", *DTYPES):
         raise ValueError(unknown("precision", precision, ["fp32", *DTYPES]))

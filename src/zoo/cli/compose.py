@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from zoo.config import GROUPS, TrainConfig, to_dict
+from zoo.config import GROUPS, Task, TrainConfig, is_own, options_class, own_model, to_dict
 from zoo.errors import ConfigError, unknown
 
 FREE_GROUPS = ("experiment", "debug")
@@ -49,6 +49,8 @@ def names(group: str) -> tuple[str, ...]:
 @cache
 def read(group: str, name: str) -> Source:
     """Read one choice of a group; ConfigError names the nearest where there is none."""
+    if group == "model" and is_own(name):
+        return _own_source(name)
     if name not in names(group):
         raise ConfigError(unknown(group, name, names(group)))
     text = (folder() / group / f"{name}.yaml").read_text(encoding="utf-8")
@@ -59,6 +61,13 @@ def read(group: str, name: str) -> Source:
     overrides = {key.removeprefix("override /"): value for key, value in pairs if key.startswith("override /")}
     sweep = values.pop("hydra", {}).get("sweeper", {}).get("params", {})
     return Source(comments[1], overrides, values, {key: str(value) for key, value in sweep.items()})
+
+
+def _own_source(name: str) -> Source:
+    """Return what the file of a model of the user's own would say: the data that it trains on where none are named."""
+    own = own_model(name)
+    title = (own.options.__doc__ or name).partition("\n")[0]
+    return Source(title, {"dataset": "movie_reviews"} if own.task == Task.labelled else {}, {}, {})
 
 
 @cache
@@ -93,7 +102,7 @@ def compose(chosen: Mapping[str, str | None]) -> dict[str, Any]:
 
 def part(group: str, name: str) -> dict[str, Any]:
     """Return the options of one choice with their defaults."""
-    return dict(to_dict(GROUPS[group][name](name=name)))
+    return dict(to_dict(options_class(group, name)(name=name)))
 
 
 def lay_over(data: dict[str, Any], values: dict[str, Any], source: str, chosen: Mapping[str, str | None]) -> None:

@@ -155,7 +155,9 @@ def _config(name: str, words: list[str], seed: int) -> TrainConfig:
     for key in typed:
         if not key.startswith("dataset."):
             raise ConfigError(f"`{key}` has no effect on a dataset that is explored; options of it begin with dataset.")
-    labelled = name in LABELLED or (name == "torchtext" and typed.get("dataset.task", "labelled") == "labelled")
+    labelled = name in LABELLED or (
+        name in ("torchtext", "hub") and typed.get("dataset.task", "labelled") == "labelled"
+    )
     model = "linear" if labelled else "transformer"
     return checking.config_of({"dataset": name, "model": model, "seed": str(seed), **typed})
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from zoo.cli import overrides as checking
 from zoo.cli.compose import ALL_GROUPS, compose, names, read
-from zoo.config import GROUPS, TrainConfig, help_of
+from zoo.config import GROUPS, TrainConfig, help_of, options_class
 from zoo.errors import ConfigError
 from zoo.pretrained import list_pretrained
 
@@ -41,7 +41,7 @@ def train_help(words: list[str]) -> str:
     parts = [USAGE, _groups(chosen), _options(TrainConfig, data, "Options")]
     for group in described:
         name = str(chosen[group])
-        parts.append(_options(GROUPS[group][name], data[group], f"Options of {group}={name}", f"{group}."))
+        parts.append(_options(options_class(group, name), data[group], f"Options of {group}={name}", f"{group}."))
     others = [f"{group}={chosen[group]}" for group in GROUPS if group not in described]
     more = f"For the options of a choice: zoo-train {' '.join(others)} --help" if others else ""
     return "\n\n".join(filter(None, [*parts, more, FLAGS]))
@@ -68,7 +68,9 @@ def _options(cls: Any, data: dict[str, Any], title: str, prefix: str = "") -> st
         if item.name not in GROUPS and item.name != "name"
     ]
     width = max(len(row[0]) for row in rows)
-    return "\n".join([f"{title} (KEY=DEFAULT)", *(f"  {key:{width}}  {text}{values}" for key, text, values in rows)])
+    return "\n".join(
+        [f"{title} (KEY=DEFAULT)", *(f"  {key:{width}}  {text}{values}".rstrip() for key, text, values in rows)]
+    )
 
 
 def _values(cls: Any, name: str) -> str:

@@ -18,11 +18,12 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from zoo.cli.compose import read
 from zoo.cli.exits import report
-from zoo.cli.overrides import SECRET
+from zoo.cli.overrides import SECRET, split
 from zoo.cli.streams import complain
 from zoo.cli.sweep import Sweep, failed_row, row_of, with_directory
-from zoo.config import GROUPS, TrainConfig, check
+from zoo.config import GROUPS, TrainConfig, check, is_own, options_class
 from zoo.errors import ConfigError
 from zoo.experiment.signals import obey
 from zoo.tune.rows import Row
@@ -30,13 +31,29 @@ from zoo.tune.rows import Row
 ENVIRONMENT = re.compile(r"oc\.env:\s*['\"]?(\w+)")
 
 
-def register() -> None:
-    """Give Hydra the dataclasses, each choice in a group of its own beside the user's choices."""
+def register(own: Collection[str] = ()) -> None:
+    """Give Hydra the dataclasses, each choice in a group of its own beside the user's choices.
+
+    `own` names models of the user's own, of which no file says what they bring.
+    """
     store = ConfigStore.instance()
     store.store(name="schema", node=TrainConfig(model="???", dataset="???", optimizer="???", scheduler="???"))
     for group, classes in GROUPS.items():
         for name, cls in classes.items():
             store.store(group=f"schema/{group}", name=name, node=cls(name=name))
+    for name in own:
+        store.store(group="schema/model", name=name, node=options_class("model", name)(name=name))
+        brought: list[dict[str, str]] = [
+            {f"override /{key}": value} for key, value in read("model", name).overrides.items()
+        ]
+        defaults = [{"/schema/model@model": name}, *brought]
+        store.store(group="model", name=name, node={"defaults": defaults}, package="_global_")
+
+
+def _models(arguments: Collection[str]) -> list[str]:
+    """Return the models that a command line names."""
+    texts = [word.removeprefix("model=") for word in arguments if word.startswith("model=")]
+    return [name.strip() for text in texts for name in split(text)]
 
 
 def to_config(composed: Any) -> TrainConfig:
@@ -60,7 +77,7 @@ def run(arguments: list[str], train: Callable[[TrainConfig], Any], *, swept: Col
 
     The keys in `swept` are what tells the jobs apart.
     """
-    register()
+    register([name for name in _models(arguments) if is_own(name)])
     arguments = with_directory(arguments)
     Between.directory = None
     jobs = Jobs(train, swept, arguments)
@@ -125,7 +142,7 @@ class Jobs:
         if self.sweep is None and is_basic(found.launcher):
             sweep.begin()
         self.sweep = sweep
-        words = [word.replace("'", "") for word in found.overrides.task]
+        words = [word.replace("'", "").replace("\\:", ":") for word in found.overrides.task]
         words = [word for word in words if word.partition("=")[0] in self.swept] or words
         number = found.job.num + 1
         complain(f"[{number}] {' '.join(words)}")

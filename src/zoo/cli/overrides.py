@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 from zoo.cli.compose import ALL_GROUPS, FREE_GROUPS, compose, lay_over, names, part, read, select
-from zoo.config import GROUPS, TrainConfig, from_dict, to_dict
+from zoo.config import GROUPS, TrainConfig, from_dict, is_choice, options_class, to_dict
 from zoo.errors import ConfigError, unknown
 from zoo.experiment.directory import RunDirectory, run_path
 
@@ -183,7 +183,7 @@ def hint_of(key: str, chosen: dict[str, str | None]) -> Any:
 
 def _hint_of_part(group: str, name: str, chosen: dict[str, str | None]) -> Any:
     choice = str(chosen[group])
-    own = hints(GROUPS[group][choice])
+    own = hints(options_class(group, choice))
     if name in own:
         return own[name]
     if not _owners(group, name) and (meant := _homes(chosen).get(name)):
@@ -219,7 +219,8 @@ def _unknown_key(key: str, chosen: dict[str, str | None]) -> str:
 
 def _homes(chosen: dict[str, str | None]) -> dict[str, str]:
     """Return from the last part of each option's name to the whole; where several end alike, the first group's."""
-    inner = {name: f"{group}.{name}" for group in reversed(GROUPS) for name in hints(GROUPS[group][str(chosen[group])])}
+    classes = {group: options_class(group, str(chosen[group])) for group in reversed(GROUPS)}
+    inner = {name: f"{group}.{name}" for group, cls in classes.items() for name in hints(cls)}
     return {**inner, **{name: name for name in hints(TrainConfig)}, **{name: name for name in FREE_GROUPS}}
 
 
@@ -263,14 +264,14 @@ def choices(typed: dict[str, str]) -> dict[str, str | None]:
 
 def _refuse_several(group: str, name: str) -> None:
     several = split(name.strip("[]() "))
-    if len(several) > 1 and set(several) <= set(names(group)):
+    if len(several) > 1 and all(is_choice(group, one) for one in several):
         text = ",".join(several)
         raise ConfigError(f"`{group}` is one choice, but is '{name}'; for a training with each write -m {group}={text}")
 
 
 def _check_choice(group: str, name: str) -> None:
     """Raise ConfigError for a choice that does not exist, with where to write it if it is an option's value."""
-    if name in names(group) or group not in GROUPS:
+    if group not in GROUPS or is_choice(group, name):
         read(group, name)
         return
     homes = [
@@ -280,6 +281,8 @@ def _check_choice(group: str, name: str) -> None:
         if isinstance(hint, type) and issubclass(hint, StrEnum) and name in hint.__members__
     ]
     meant = f"; write {' or '.join(homes[:3])}" if homes else ""
+    if group == "model" and "." in name:
+        meant = f"; a class of your own is model={':'.join(name.removesuffix('.py').rsplit('.', 1))}"
     raise ConfigError(unknown(group, name, names(group)) + meant)
 
 

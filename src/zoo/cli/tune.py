@@ -17,7 +17,7 @@ from zoo.cli.compose import folder
 from zoo.cli.runs import Parser
 from zoo.cli.streams import complain, say
 from zoo.cli.tables import WIDTH, leaderboard
-from zoo.config import GROUPS, TrainConfig, monitor_of
+from zoo.config import GROUPS, TrainConfig, monitor_of, title_of
 from zoo.errors import CheckpointError, ConfigError, StorageError, ZooError
 
 STUDIES = Path("runs", "tune")
@@ -220,7 +220,7 @@ def _directory(out: str | None, base: TrainConfig, identity: dict[str, Any]) -> 
     """Return the directory of the search: the one named, else the newest of the same command, else a new one."""
     from zoo.tune.search import read_record
 
-    parent = STUDIES / f"{base.dataset.name}-{base.model.name}"
+    parent = STUDIES / title_of(base)
     if out is not None and not out.strip():
         raise ConfigError("`--out` is empty; name a directory, or leave it out")
     path = Path(os.path.expanduser(out)) if out is not None else None

@@ -6,9 +6,11 @@ Reading needs neither torch nor Hydra, so that help, listing and wrong options a
 from zoo.config.checks import FEWEST_RATES, bleu_of, check, check_header, metrics_of, monitor_of, task_of, task_of_model
 from zoo.config.datasets import (
     DATASETS,
+    HUB_FORMATS,
     Bleu,
     CmudictConfig,
     Header,
+    HubConfig,
     LabelledConfig,
     Leakage,
     MovieReviewsConfig,
@@ -59,15 +61,18 @@ from zoo.config.optimizers import (
     StepConfig,
     WarmupCosineConfig,
 )
+from zoo.config.own import PERMISSION, is_own, own_model
 from zoo.config.reading import from_dict, load_config, model_config, save_config
-from zoo.config.whole import GROUPS, Device, Direction, Precision, TrainConfig
+from zoo.config.whole import GROUPS, Device, Direction, Precision, TrainConfig, is_choice, options_class, title_of
 
 __all__ = [
     "DATASETS",
     "FEWEST_RATES",
     "GROUPS",
+    "HUB_FORMATS",
     "MODELS",
     "OPTIMIZERS",
+    "PERMISSION",
     "SCHEDULERS",
     "Activation",
     "AdadeltaConfig",
@@ -86,6 +91,7 @@ __all__ = [
     "FeedForward",
     "Header",
     "HiddenNorm",
+    "HubConfig",
     "Init",
     "InverseSqrtConfig",
     "LabelledConfig",
@@ -121,13 +127,18 @@ __all__ = [
     "check_header",
     "from_dict",
     "help_of",
+    "is_choice",
+    "is_own",
     "list_datasets",
     "load_config",
     "metrics_of",
     "model_config",
     "monitor_of",
+    "options_class",
+    "own_model",
     "save_config",
     "task_of",
     "task_of_model",
+    "title_of",
     "to_dict",
 ]

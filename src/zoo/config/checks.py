@@ -13,6 +13,7 @@ from zoo.config.datasets import (
     LABELLED,
     Bleu,
     Header,
+    HubConfig,
     LabelledConfig,
     PairsConfig,
     Task,
@@ -21,6 +22,7 @@ from zoo.config.datasets import (
     TorchtextConfig,
     ToyConfig,
 )
+from zoo.config.hub import check_hub
 from zoo.config.models import (
     CLASSIFIERS,
     Attention,
@@ -32,26 +34,29 @@ from zoo.config.models import (
     TransformerConfig,
 )
 from zoo.config.optimizers import NoamConfig
+from zoo.config.own import is_own, own_model
 from zoo.config.whole import GROUPS, Device, Precision, TrainConfig
 from zoo.errors import ConfigError, unknown
 
 
 def task_of(dataset: Any) -> Task:
     """Return the kind of task that a dataset config poses."""
-    if isinstance(dataset, TorchtextConfig):
+    if isinstance(dataset, TorchtextConfig | HubConfig):
         return dataset.task
     return Task.labelled if dataset.name in LABELLED else Task.pairs
 
 
 def task_of_model(model: Any) -> Task:
     """Return the kind of task that a model config can learn."""
+    if is_own(model.name):
+        return own_model(model.name).task
     return Task.labelled if model.name in CLASSIFIERS else Task.pairs
 
 
 def bleu_of(config: TrainConfig) -> str:
     """Return sacreBLEU's tokenizer for a dataset, empty where its outputs are no translations."""
     dataset = config.dataset
-    if not isinstance(dataset, PairsConfig) or dataset.bleu == Bleu.never:
+    if task_of(dataset) == Task.labelled or getattr(dataset, "bleu", Bleu.never) == Bleu.never:
         return ""
     if dataset.bleu != Bleu.auto:
         return str(dataset.bleu)
@@ -198,8 +203,32 @@ def _check_dataset(dataset: Any) -> None:
             f"{dataset.min_length}"
         )
     _check_direction(dataset)
-    if not isinstance(dataset, PairsConfig | LabelledConfig | TorchtextConfig):
+    if not isinstance(dataset, PairsConfig | LabelledConfig | TorchtextConfig | HubConfig):
         return
+    if isinstance(dataset, HubConfig):
+        check_hub(dataset)
+    else:
+        _check_files(dataset)
+    if len(dataset.columns) != 2 or not all(map(_is_column, dataset.columns)):
+        raise ConfigError(
+            f"`dataset.columns` must be two names or numbers from 0, as in [0,1], but is {dataset.columns}"
+        )
+    if isinstance(dataset, TorchtextConfig | HubConfig):
+        _check_tokenizers(dataset)
+    _check_min_count(dataset)
+    _check_shared(dataset)
+
+
+def _check_shared(dataset: Any) -> None:
+    """Refuse one vocabulary for two ways of cutting texts."""
+    if getattr(dataset, "shared_vocabulary", False) and dataset.src_tokenizer != dataset.tgt_tokenizer:
+        raise ConfigError(
+            "`dataset.shared_vocabulary` needs one tokenizer, but `dataset.src_tokenizer` is "
+            f"{dataset.src_tokenizer} and `dataset.tgt_tokenizer` is {dataset.tgt_tokenizer}"
+        )
+
+
+def _check_files(dataset: PairsConfig | LabelledConfig | TorchtextConfig) -> None:
     if not dataset.train:
         raise ConfigError(
             f"`dataset.train` is empty; name your training file: dataset={dataset.name} dataset.train=FILE"
@@ -207,22 +236,6 @@ def _check_dataset(dataset: Any) -> None:
     for key in ("train", "valid", "test"):
         setattr(dataset, key, _paths(getattr(dataset, key), key))
         check_header(getattr(dataset, key), dataset.columns, dataset.header)
-    if len(dataset.columns) != 2 or not all(map(_is_column, dataset.columns)):
-        raise ConfigError(
-            f"`dataset.columns` must be two names or numbers from 0, as in [0,1], but is {dataset.columns}"
-        )
-    if isinstance(dataset, TorchtextConfig):
-        _check_tokenizers(dataset)
-    _check_min_count(dataset)
-    if (
-        isinstance(dataset, PairsConfig)
-        and dataset.shared_vocabulary
-        and dataset.src_tokenizer != dataset.tgt_tokenizer
-    ):
-        raise ConfigError(
-            "`dataset.shared_vocabulary` needs one tokenizer, but `dataset.src_tokenizer` is "
-            f"{dataset.src_tokenizer} and `dataset.tgt_tokenizer` is {dataset.tgt_tokenizer}"
-        )
 
 
 def _check_direction(dataset: Any) -> None:
@@ -248,15 +261,16 @@ def check_header(paths: Any, columns: Sequence[Any], header: Header) -> None:
         raise ConfigError(f"`dataset.header` has no meaning for {paths}, whose lines hold names; drop it")
 
 
-def _check_tokenizers(dataset: TorchtextConfig) -> None:
-    """Refuse a tokenizer of the task that was not chosen."""
-    idle = ("src_tokenizer", "tgt_tokenizer") if dataset.task == Task.labelled else ("tokenizer",)
+def _check_tokenizers(dataset: TorchtextConfig | HubConfig) -> None:
+    """Refuse options of the task that was not chosen."""
+    of_pairs = ("src_tokenizer", "tgt_tokenizer", "shared_vocabulary", "bleu")
+    idle = of_pairs if dataset.task == Task.labelled else ("tokenizer", "swap")
     for item in fields(dataset):
         if item.name in idle and getattr(dataset, item.name) != item.default:
             raise ConfigError(f"`dataset.{item.name}` has no effect on dataset.task={dataset.task}; leave it out")
 
 
-def _check_min_count(dataset: PairsConfig | LabelledConfig | TorchtextConfig) -> None:
+def _check_min_count(dataset: PairsConfig | LabelledConfig | TorchtextConfig | HubConfig) -> None:
     """Refuse a `min_count` where no side has a vocabulary of its own making: subword models have their pieces."""
     sides = ("tokenizer",) if task_of(dataset) == Task.labelled else ("src_tokenizer", "tgt_tokenizer")
     names = [getattr(dataset, side) for side in sides]
@@ -283,7 +297,8 @@ def _check_optimizer(optimizer: Any) -> None:
 def _check_rdrop(config: TrainConfig) -> None:
     """Refuse R-Drop where the two passes would be equal."""
     model = config.model
-    random = model.dropout or getattr(model, "word_dropout", 0.0) or getattr(model, "teacher_forcing", 1.0) < 1
+    random = getattr(model, "dropout", 1.0) or getattr(model, "word_dropout", 0.0)
+    random = random or getattr(model, "teacher_forcing", 1.0) < 1
     if config.rdrop and not random:
         raise ConfigError("`rdrop` has no effect without dropout; set `model.dropout` above 0, or leave it out")
 
@@ -298,7 +313,8 @@ def _check_swap(config: TrainConfig) -> None:
 
 
 def _check_schedule(config: TrainConfig) -> None:
-    if isinstance(config.scheduler, NoamConfig) and isinstance(config.model, LinearClassifierConfig):
+    has_width = any(hasattr(config.model, key) for key in ("d_model", "hidden_size"))
+    if isinstance(config.scheduler, NoamConfig) and not has_width:
         raise ConfigError(
             f"scheduler=noam goes by the model's width, and model={config.model.name} has none; choose another"
         )
@@ -336,8 +352,9 @@ def _check_task(config: TrainConfig) -> None:
     if task == task_of(config.dataset):
         return
     own = {"pairs": "source and target sequences", "labelled": "texts and labels"}
-    fits = [name for name, cls in DATASETS.items() if cls is TorchtextConfig or task_of(cls(name=name)) == task]
+    fits = [name for name, cls in DATASETS.items() if "task" in cls.__annotations__ or task_of(cls(name=name)) == task]
+    way_out = f"set dataset.task={task}" if config.dataset.name in fits else f"datasets that fit: {', '.join(fits)}"
     raise ConfigError(
         f"model={config.model.name} learns from {own[task]}, and dataset={config.dataset.name} holds "
-        f"{own[task_of(config.dataset)]}; datasets that fit: {', '.join(fits)}"
+        f"{own[task_of(config.dataset)]}; {way_out}"
     )

@@ -155,8 +155,43 @@ class TorchtextConfig:
     limit: int = option(0, "use only this many training rows; 0: all", at_least=0)
 
 
+HUB_FORMATS = ("csv", "json", "parquet", "arrow")
+"""Formats that `dataset=hub` reads; the Hub's own sets are kept in these, and no code of theirs is run."""
+
+
+@dataclass(kw_only=True, slots=True)
+class HubConfig:
+    """A dataset of the Hugging Face Hub, or files in its formats: csv, json, parquet, arrow."""
+
+    name: str = "hub"
+    path: str = option("", "dataset of the Hub (user/name), a directory, or the format of your files (csv, json, "
+                       "parquet, arrow)")  # fmt: skip
+    task: Task = option(Task.labelled, "what the two columns hold")
+    train: Any = option("train", "split to train on; your file or files where `path` is a format")
+    valid: Any = option("", "split or files to validate on; empty: a part of train is held out")
+    test: Any = option("", "split or files to test on; empty: no test result")
+    columns: list[Any] = option([0, 1], "names of the two columns, as in [translation.en,translation.de], or numbers")
+    config: str | None = option(None, "configuration of the dataset, where it has several")
+    revision: str | None = option(None, "version of the dataset: a branch, tag or commit")
+    streaming: bool = option(False, "store nothing on disk; with `limit`, read no further than needed")
+    tokenizer: Tokenizer = option(Tokenizer.word, "how a text becomes tokens (labelled)")
+    src_tokenizer: Tokenizer = option(Tokenizer.char, "how a source becomes tokens (pairs)")
+    tgt_tokenizer: Tokenizer = option(Tokenizer.space, "how a target becomes tokens (pairs)")
+    tgt_direction: TgtDirection = tgt_direction()
+    shared_vocabulary: bool = option(False, "one vocabulary for both sides (pairs), with the same tokenizer")
+    lowercase: bool = option(False, "lower-case texts first, not labels")
+    vocab_size: int = option(0, "most tokens in a vocabulary; 0: all (bpe, unigram: 8000)", at_least=0)
+    min_count: int = option(1, "rarer tokens are unknown", at_least=1)
+    subword_sampling: float = option(0.0, "sampling strength of bpe (dropout) or unigram (alpha) in training; 0: off",
+                                     at_least=0, at_most=1)  # fmt: skip
+    swap: float = swap()
+    bleu: Bleu = option(Bleu.auto, "sacreBLEU's tokenizer (pairs); auto: 13a for word, bpe, unigram targets, else none")
+    leakage: Leakage = leakage()
+    limit: int = option(0, "use only this many training rows; 0: all", at_least=0)
+
+
 LABELLED = ("movie_reviews", "parity", "labelled")
-"""Datasets of texts and labels; the others hold source and target sequences, and torchtext says which."""
+"""Datasets of texts and labels; the others hold source and target sequences; torchtext and hub say which."""
 
 DATASETS: dict[str, type] = {
     "cmudict": CmudictConfig,
@@ -168,6 +203,7 @@ DATASETS: dict[str, type] = {
     "pairs": PairsConfig,
     "labelled": LabelledConfig,
     "torchtext": TorchtextConfig,
+    "hub": HubConfig,
 }
 
 

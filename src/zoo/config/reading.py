@@ -10,7 +10,7 @@ import yaml
 from zoo.config.checks import check, check_model, check_ranges
 from zoo.config.field import to_dict
 from zoo.config.models import MODELS
-from zoo.config.whole import GROUPS, TrainConfig
+from zoo.config.whole import GROUPS, TrainConfig, is_choice, options_class
 from zoo.errors import CheckpointError, ConfigError, unknown
 from zoo.migration import CONFIG, migrated, newest
 from zoo.storage import write_durably
@@ -33,9 +33,9 @@ def from_dict(data: Any, *, where: str = "config") -> TrainConfig:
     for group, classes in GROUPS.items():
         part = data.pop(group, None)
         name = part.get("name") if isinstance(part, dict) else None
-        if not isinstance(name, str) or name not in classes:
+        if not isinstance(name, str) or not is_choice(group, name):
             raise ConfigError(f"{where}: `{group}.name`: {unknown(group, str(name), classes)}")
-        parts[group] = _build(classes[name], part, f"{where}: `{group}.")
+        parts[group] = _build(options_class(group, name), part, f"{where}: `{group}.")
     config: TrainConfig = _build(TrainConfig, {**data, **parts}, f"{where}: `")
     check(config)
     return config
@@ -43,9 +43,9 @@ def from_dict(data: Any, *, where: str = "config") -> TrainConfig:
 
 def model_config(name: str, options: dict[str, Any]) -> Any:
     """Build a checked model config from its name and options; ConfigError names what is wrong."""
-    if name not in MODELS:
+    if not is_choice("model", name):
         raise ConfigError(unknown("model", name, MODELS))
-    config = _build(MODELS[name], {**options, "name": name}, "`model.")
+    config = _build(options_class("model", name), {**options, "name": name}, "`model.")
     check_ranges(config, "model.")
     check_model(config)
     return config

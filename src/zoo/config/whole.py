@@ -8,6 +8,7 @@ from zoo.config.datasets import DATASETS, CmudictConfig
 from zoo.config.field import option
 from zoo.config.models import MODELS, TransformerConfig
 from zoo.config.optimizers import OPTIMIZERS, SCHEDULERS, AdamConfig, WarmupCosineConfig
+from zoo.config.own import is_own, own_model
 
 Device = StrEnum("Device", ["auto", "cpu", "cuda"])
 Precision = StrEnum("Precision", ["auto", "fp32", "bf16", "fp16"])
@@ -19,6 +20,16 @@ GROUPS: dict[str, dict[str, type]] = {
     "optimizer": OPTIMIZERS,
     "scheduler": SCHEDULERS,
 }
+
+
+def is_choice(group: str, name: str) -> bool:
+    """Whether a group has a choice of this name, or it names a model of the user's own."""
+    return name in GROUPS[group] or (group == "model" and is_own(name))
+
+
+def options_class(group: str, name: str) -> type:
+    """Return the dataclass of a choice's options; CodeError for a model of the user's own that is none."""
+    return own_model(name).options if group == "model" and is_own(name) else GROUPS[group][name]
 
 
 @dataclass(kw_only=True, slots=True)
@@ -63,3 +74,8 @@ class TrainConfig:
     lr_find: bool = option(False, "train nothing; try rates of 1e-6 to 100 in 200 steps, draw and suggest one")
     run_dir: str | None = option(None, "where the run is kept; null: runs/<dataset>-<model>/<time>")
     resume: Any = option(False, "false, true (continue run_dir) or a run's path")
+
+
+def title_of(config: TrainConfig) -> str:
+    """Return what a run is called by in paths: its dataset and its model, of one of the user's own the class alone."""
+    return f"{config.dataset.name}-{config.model.name.rpartition(':')[2]}"

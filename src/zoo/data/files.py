@@ -152,7 +152,7 @@ def _json_keys(value: Any, columns: Sequence[int | str], where: str) -> list[int
 
 
 def _json_field(value: Any, key: int | str, where: str) -> str:
-    """Return one field as text: strings as they are, numbers as written in JSON, null as an empty text."""
+    """Return one field as text."""
     if isinstance(value, list):
         if not isinstance(key, int):
             raise DataError(f"{where}: expected an object with '{key}', found an array")
@@ -160,7 +160,11 @@ def _json_field(value: Any, key: int | str, where: str) -> str:
             raise DataError(f"{where}: expected {max(key, 1) + 1} columns, found {len(value)}")
     elif key not in value:
         raise DataError(f"{where}: {unknown('column', str(key), value)}")
-    found = value[key]
+    return text_of(value[key], str(key), where)
+
+
+def text_of(found: Any, key: str, where: str) -> str:
+    """Return a value as text: a string as it is, a number as written in JSON, None as an empty text."""
     if isinstance(found, dict | list):
         raise DataError(
             f"{where}: expected a text in '{key}', found {'an object' if isinstance(found, dict) else 'an array'}"

@@ -139,7 +139,7 @@ def plateau(curves: Curves) -> Finding | None:
 
 def regularizers(config: TrainConfig) -> list[Advice]:
     """Return the regularizers that a run does not use, the strongest first."""
-    model, data, dropout = config.model, config.dataset, config.model.dropout
+    model, data, dropout = config.model, config.dataset, getattr(config.model, "dropout", 1.0)
     cures = []
     if data.limit:
         cures.append(advise("all training rows: nothing helps as much", dataset__limit=0))
@@ -188,7 +188,7 @@ def capacity(config: TrainConfig) -> list[Advice]:
         cures.append(advise("a deeper model", **layers))
     if hasattr(model, "ngrams"):
         cures.append(advise("a model with hidden layers", model="classifier"))
-    if model.dropout > 0.3:
+    if getattr(model, "dropout", 0.0) > 0.3:
         cures.append(advise(f"fewer units left out in training (now {model.dropout:g})", model__dropout=0.1))
     return cures
 

@@ -32,9 +32,11 @@ def load(name: str | Path, second: str | Path, /, *others: str | Path, device: s
 
 
 def load(name: str | Path, /, *others: str | Path, device: str = "auto") -> "Run | Committee":
-    """Open a run by its directory, a file in it, or `last`; several runs answer together as a Committee.
+    """Open a run by its directory, a file in it, `last`, or an installed model; several answer together as a Committee.
 
-    Raises CheckpointError where there is no run.
+    `device` is auto (cuda where there is one), cpu or cuda. Raises CheckpointError where there is no run or it is
+    damaged, DataError for damaged vocabularies, and ConfigError for a device that is not there, runs that cannot
+    answer together, and code that may not be imported.
     """
     runs = [open_run(one, device=device) for one in (name, *others)]
     return Committee(runs) if others else runs[0]

@@ -8,8 +8,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from zoo.config import TrainConfig, load_config
-from zoo.errors import CheckpointError, ConfigError, StorageError
+from zoo.config import HUB_FORMATS, HubConfig, TrainConfig, load_config, title_of
+from zoo.errors import CheckpointError, CodeError, ConfigError, StorageError
 from zoo.pretrained import list_pretrained, pretrained_path
 from zoo.storage import alone, list_checkpoints, sweep, write_durably
 
@@ -71,9 +71,11 @@ class RunDirectory:
                 path.rmdir()
 
     def read_config(self) -> TrainConfig:
-        """Return the config of the run here; CheckpointError where it is damaged."""
+        """Return the config of the run here; CheckpointError where it is damaged, CodeError for a model not allowed."""
         try:
             return load_config(self.config)
+        except CodeError as error:
+            raise CodeError(f"{self.config}: {error}") from error
         except ConfigError as error:
             raise CheckpointError(f"{error}; copy the file from the run again, or start a new run") from error
 
@@ -114,7 +116,7 @@ def locked(run: RunDirectory) -> Iterator[None]:
 
 def new_directory(config: TrainConfig) -> RunDirectory:
     """Return a fresh `runs/<dataset>-<model>/<time>`, made here so that two runs of one second get two."""
-    parent = RUNS / f"{config.dataset.name}-{config.model.name}"
+    parent = RUNS / title_of(config)
     above = missing(parent)
     stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     for number in range(1000):
@@ -189,9 +191,20 @@ def run_path(name: str, *, trained: bool = True) -> Path:
 
 def make_absolute(config: TrainConfig) -> None:
     """Make the paths of the data absolute, so that the run can be used from any directory."""
-    for part in ("train", "valid", "test"):
+    for part in file_options(config.dataset):
         paths = getattr(config.dataset, part, None)
         if isinstance(paths, list):
-            setattr(config.dataset, part, [os.path.abspath(path) for path in paths])
+            setattr(config.dataset, part, [_absolute(path) for path in paths])
         elif paths:
-            setattr(config.dataset, part, os.path.abspath(paths))
+            setattr(config.dataset, part, _absolute(paths))
+
+
+def _absolute(path: str) -> str:
+    return path if "://" in path else os.path.abspath(path)
+
+
+def file_options(dataset: Any) -> tuple[str, ...]:
+    """Return the options of a dataset that name files; those of a dataset of the Hub name its splits."""
+    if isinstance(dataset, HubConfig) and dataset.path not in HUB_FORMATS:
+        return ("path",) if os.path.isdir(dataset.path) else ()
+    return "train", "valid", "test"

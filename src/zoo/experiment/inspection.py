@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from zoo.data.corpus import Array, Corpus, TextCorpus
 from zoo.data.loader import Loader
+from zoo.errors import ConfigError
 from zoo.evaluation import Setting, autocast
 from zoo.loss import model_loss, summed_loss
 from zoo.nn.embedding import padding_mask
@@ -122,17 +124,27 @@ def _sources(corpus: Corpus, batch_tokens: int, limit: int) -> Iterator[tuple[Ar
 def _output_of(module: nn.Module) -> Iterator[list[Tensor]]:
     """Collect a module's outputs, of several the first."""
     seen: list[Tensor] = []
-    hook = module.register_forward_hook(
-        lambda module, inputs, output: seen.append(output[0] if isinstance(output, tuple) else output)
-    )
+    hook = module.register_forward_hook(lambda module, inputs, output: seen.append(_first(output)))
     try:
         yield seen
     finally:
         hook.remove()
 
 
+def _first(output: Any) -> Tensor:
+    """Return the first of a module's outputs, one that is packed with its padding."""
+    output = output[0] if isinstance(output, tuple) and not isinstance(output, PackedSequence) else output
+    found: Tensor = pad_packed_sequence(output, batch_first=True)[0] if isinstance(output, PackedSequence) else output
+    return found
+
+
 def _pooled(states: Tensor, lengths: Tensor) -> Tensor:
     """Return the mean over time of states (batch, time, dim), padding left out; of (batch, dim) themselves."""
+    if states.size(0) != len(lengths) or states.dim() not in (2, 3):
+        raise ConfigError(
+            "the states of a model's `encoder` must be (batch, time, dim) or (batch, dim), but are "
+            f"{tuple(states.shape)} for {len(lengths)} texts"
+        )
     if states.dim() == 2:
         return states
     return masked_mean(states, padding_mask(lengths, states.size(1), states.device))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from zoo.config import GROUPS, TrainConfig, to_dict
+from zoo.config import GROUPS, TrainConfig, options_class, to_dict
 
 LEFT_OUT = ("run_dir", "resume", "lr_find")
 
@@ -42,7 +42,7 @@ def _tells(key: str, one: dict[str, Any], told: Sequence[dict[str, Any]]) -> boo
     if alike or not (others and dot):
         return bool(alike)
     choice = one[f"{group}.name"]
-    default = to_dict(GROUPS[group][choice](name=choice)).get(name)
+    default = to_dict(options_class(group, choice)(name=choice)).get(name)
     return bool(one[key] != default)
 
 

@@ -67,15 +67,21 @@ def list_models(pattern: str = "*") -> list[str]:
 
 def build_model(config: Any, sizes: "Sizes") -> "nn.Module":
     """Return a new model; config holds what the user chose, sizes what the data determines."""
+    if options.is_own(config.name):
+        from zoo.models.own import build_own
+
+        return build_own(config, sizes)
     if config.name not in MODELS:
         raise ValueError(unknown("model", config.name, MODELS))
     return MODELS[config.name](config, sizes)
 
 
 def create_model(name: str, *, sizes: "Sizes", **choices: Any) -> "nn.Module":
-    """Return a new model of this name with options of its config, such as `dropout=0.3`.
+    """Return a new model of this name with options of its config, such as `dropout=0.3`, on the CPU in training mode.
 
-    Raises ConfigError on unknown names and on values that are out of range or do not fit together.
+    `sizes` is what the data determines: PairSizes(src_vocab, tgt_vocab, shared) or TextSizes(vocab, classes), reserved
+    ids included. Raises ConfigError on unknown names and on values that are out of range or do not fit together, and
+    ValueError for sizes of the other task.
     """
     return build_model(options.model_config(name, choices), sizes)
 

@@ -81,5 +81,5 @@ def flat_options(config: TrainConfig) -> dict[str, Any]:
     flat = {name: own[name] for name in sorted(top)}
     for group, classes in GROUPS.items():
         names = {item.name: None for cls in classes.values() for item in fields(cls)}
-        flat |= {f"{group}.{name}": own[group].get(name) for name in names}
+        flat |= {f"{group}.{name}": own[group].get(name) for name in {**names, **own[group]}}
     return flat

@@ -8,7 +8,8 @@ from zoo.config.reading import read_yaml
 from zoo.errors import ConfigError, unknown
 
 FIXED = ("run_dir", "resume", "lr_find", "seed", "monitor", "direction", "dataset", "dataset.train", "dataset.valid",
-         "dataset.test", "dataset.limit", "valid_limit", "test_limit", "experiment", "debug")  # fmt: skip
+         "dataset.test", "dataset.path", "dataset.config", "dataset.revision", "dataset.limit", "valid_limit",
+         "test_limit", "experiment", "debug")  # fmt: skip
 """Options that a search must not vary, since values of different ones cannot be compared, or luck would win."""
 FIELDS = ("low", "high", "log", "step", "choices", "when")
 SIGN_DIGITS = 4
