@@ -141,8 +141,9 @@ def _of_each_job(word: str) -> str:
 
 def with_file(typed: dict[str, str], chosen: dict[str, str | None]) -> dict[str, str]:
     """Name a training file where one is needed and none is typed: options may be looked at before there is one."""
-    needs_file = "train" in checking.hints(DATASETS[str(chosen["dataset"])])
-    return {"dataset.train": "FILE", **typed} if needs_file else typed
+    options = checking.hints(DATASETS[str(chosen["dataset"])])
+    needed = {f"dataset.{key}": "FILE" for key in ("train", "path") if key in options}
+    return {**needed, **typed}
 
 
 def _check_sweep(parsed: list[Override]) -> None:

@@ -15,6 +15,8 @@ from zoo.config.datasets import (
     Header,
     LabelledConfig,
     PairsConfig,
+    PreparedConfig,
+    PreparedTask,
     Task,
     TgtDirection,
     Tokenizer,
@@ -32,6 +34,7 @@ from zoo.config.models import (
     TransformerConfig,
 )
 from zoo.config.optimizers import NoamConfig
+from zoo.config.prepared import settle
 from zoo.config.whole import GROUPS, Device, Precision, TrainConfig
 from zoo.errors import ConfigError, unknown
 
@@ -40,6 +43,8 @@ def task_of(dataset: Any) -> Task:
     """Return the kind of task that a dataset config poses."""
     if isinstance(dataset, TorchtextConfig):
         return dataset.task
+    if isinstance(dataset, PreparedConfig):
+        return Task.labelled if dataset.task == PreparedTask.labelled else Task.pairs
     return Task.labelled if dataset.name in LABELLED else Task.pairs
 
 
@@ -51,11 +56,11 @@ def task_of_model(model: Any) -> Task:
 def bleu_of(config: TrainConfig) -> str:
     """Return sacreBLEU's tokenizer for a dataset, empty where its outputs are no translations."""
     dataset = config.dataset
-    if not isinstance(dataset, PairsConfig) or dataset.bleu == Bleu.never:
+    if not isinstance(dataset, PairsConfig | PreparedConfig) or dataset.bleu == Bleu.never:
         return ""
     if dataset.bleu != Bleu.auto:
         return str(dataset.bleu)
-    return "13a" if dataset.tgt_tokenizer in (Tokenizer.word, Tokenizer.bpe, Tokenizer.unigram) else ""
+    return "13a" if getattr(dataset, "tgt_tokenizer", "") in (Tokenizer.word, Tokenizer.bpe, Tokenizer.unigram) else ""
 
 
 def metrics_of(config: TrainConfig) -> tuple[str, ...]:
@@ -198,6 +203,8 @@ def _check_dataset(dataset: Any) -> None:
             f"{dataset.min_length}"
         )
     _check_direction(dataset)
+    if isinstance(dataset, PreparedConfig):
+        settle(dataset)
     if not isinstance(dataset, PairsConfig | LabelledConfig | TorchtextConfig):
         return
     if not dataset.train:
@@ -333,10 +340,14 @@ def _check_range_test(config: TrainConfig) -> None:
 
 def _check_task(config: TrainConfig) -> None:
     task = task_of_model(config.model)
-    if task == task_of(config.dataset):
+    if task == task_of(config.dataset) or getattr(config.dataset, "task", "") == PreparedTask.auto:
         return
     own = {"pairs": "source and target sequences", "labelled": "texts and labels"}
-    fits = [name for name, cls in DATASETS.items() if cls is TorchtextConfig or task_of(cls(name=name)) == task]
+    fits = [
+        name
+        for name, cls in DATASETS.items()
+        if cls in (TorchtextConfig, PreparedConfig) or task_of(cls(name=name)) == task
+    ]
     raise ConfigError(
         f"model={config.model.name} learns from {own[task]}, and dataset={config.dataset.name} holds "
         f"{own[task_of(config.dataset)]}; datasets that fit: {', '.join(fits)}"

@@ -189,7 +189,7 @@ def run_path(name: str, *, trained: bool = True) -> Path:
 
 def make_absolute(config: TrainConfig) -> None:
     """Make the paths of the data absolute, so that the run can be used from any directory."""
-    for part in ("train", "valid", "test"):
+    for part in ("train", "valid", "test", "path"):
         paths = getattr(config.dataset, part, None)
         if isinstance(paths, list):
             setattr(config.dataset, part, [os.path.abspath(path) for path in paths])
