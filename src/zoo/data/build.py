@@ -102,7 +102,8 @@ def _read_part(config: TrainConfig, split: str) -> Rows | FileRows:
     else:
         rows = getattr(read_parts(config), split)
     if rows is None:
-        raise DataError(f"dataset={config.dataset.name} has no {split} part; set `dataset.{split}`")
+        how = "prepare the data with" if isinstance(config.dataset, PreparedConfig) else "set"
+        raise DataError(f"dataset={config.dataset.name} has no {split} part; {how} `dataset.{split}`")
     return rows
 
 
