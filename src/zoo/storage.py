@@ -19,8 +19,8 @@ NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 _STEP = re.compile(r"step-(\d{8,})\.safetensors")
 
 
-def write_durably(path: Path, content: bytes) -> None:
-    """Write, sync, rename and sync the directory; StorageError tells the bytes needed and free."""
+def write_durably(path: Path, content: bytes, *, elsewhere: str = "set run_dir elsewhere") -> None:
+    """Write, sync, rename and sync the directory; StorageError tells the bytes needed and free, and the way out."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -31,7 +31,7 @@ def write_durably(path: Path, content: bytes) -> None:
         os.replace(temporary, path)
         sync_directory(path.parent)
     except OSError as error:
-        message = _storage_message(path, len(content), error)  # before the room is free again
+        message = _storage_message(path, len(content), error, elsewhere)  # before the room is free again
         _remove(temporary)
         raise StorageError(message) from error
     except BaseException:
@@ -39,13 +39,13 @@ def write_durably(path: Path, content: bytes) -> None:
         raise
 
 
-def _storage_message(path: Path, needed: int, error: OSError) -> str:
+def _storage_message(path: Path, needed: int, error: OSError, elsewhere: str) -> str:
     reason = error.strerror or str(error)
     try:
         free = f", {shutil.disk_usage(path.parent).free:,} free"
     except OSError:
         free = ""
-    return f"{path}: cannot be written ({reason}; {needed:,} bytes needed{free}); make room or set run_dir elsewhere"
+    return f"{path}: cannot be written ({reason}; {needed:,} bytes needed{free}); make room or {elsewhere}"
 
 
 def sync_directory(directory: Path) -> None:

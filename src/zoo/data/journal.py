@@ -2,10 +2,12 @@
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from zoo.errors import StorageError
 from zoo.storage import write_durably
 
 Entry = dict[str, Any]
@@ -17,10 +19,10 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._entries: dict[str, dict[int, Entry]] = {}
-        lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []  # the last one may be torn
+        lines = list(_whole(path))
         for line in lines:
             self._keep(json.loads(line))
-        write_durably(path, b"".join(line + b"\n" for line in lines))
+        write_durably(path, b"".join(lines))
         self._file = open(path, "ab")  # noqa: SIM115
 
     def __enter__(self) -> "Journal":
@@ -30,11 +32,14 @@ class Journal:
         self._file.close()
 
     def add(self, entry: Entry) -> None:
-        """Write an entry."""
+        """Write an entry; StorageError where that is impossible."""
         self._keep(entry)
-        self._file.write(json.dumps(entry).encode() + b"\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        try:
+            self._file.write(json.dumps(entry).encode() + b"\n")
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise StorageError(f"{self.path}: cannot be written ({error.strerror or error}); make room") from error
 
     def of(self, kind: str) -> dict[int, Entry]:
         """Return the entries of a kind, by their number."""
@@ -42,3 +47,15 @@ class Journal:
 
     def _keep(self, entry: Entry) -> None:
         self._entries.setdefault(entry["kind"], {})[entry["number"]] = entry
+
+
+def _whole(path: Path) -> Iterator[bytes]:
+    """Yield the lines up to the first that is torn, as a kill may leave the last one."""
+    for line in path.read_bytes().splitlines(keepends=True) if path.exists() else []:
+        try:
+            json.loads(line)
+        except ValueError:
+            return
+        if not line.endswith(b"\n"):
+            return
+        yield line

@@ -94,6 +94,7 @@ class Shares:
             own = rows[self.rank :: self.world_size]
             batch = corpus.batch(own) if len(own) else corpus.batch(rows[:1]).blank()
             self.tokens += batch.tokens if len(own) else 0
+            del corpus  # of several, one goes before the next one comes
             yield batch
 
 

@@ -355,8 +355,15 @@ class Preparation:
             if rows:
                 lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
                 write_durably(self.directory / f"{split}.jsonl", lines.encode())
-        shards = [Shard(file=_file(self.work.shard(number), self.directory), rows=entry["rows"], tokens=entry["tokens"],
-                        longest=entry["longest"]) for number, entry in entries.items()]  # fmt: skip
+        shards = [
+            Shard(
+                file=File(f"{SHARDS}/{self.work.shard(number).name}", entry["bytes"], entry["sha256"]),
+                rows=entry["rows"],
+                tokens=entry["tokens"],
+                longest=entry["longest"],
+            )
+            for number, entry in entries.items()
+        ]
         names = [CODING, *(path.name for path in sorted(self.directory.iterdir()) if _is_kept(path))]
         index = Index(
             directory=self.directory,

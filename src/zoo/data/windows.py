@@ -42,7 +42,9 @@ class WindowLoader:
     def iterate(self, start: int = 0) -> Iterator[Batch]:
         """Yield the batches of the current epoch from number `start` on; windows before it are not read."""
         for corpus, rows in self.slices(start):
-            yield corpus.batch(rows)
+            batch = corpus.batch(rows)
+            del corpus  # one window goes before the next one comes
+            yield batch
 
     def slices(self, start: int = 0) -> Iterator[tuple[Corpus, Array]]:
         """Yield the corpus of a window, and rows of it, for each batch from number `start` on."""
