@@ -298,6 +298,15 @@ def test_other_options_and_changed_input_are_refused_until_asked_to_start_anew(
         prepare(PairsConfig(train=path, lowercase=True), here / "made")
 
 
+def test_where_nothing_is_done_yet_a_file_can_be_mended(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "a.tsv").write_text("a\tb\nc\n")
+    words = ["prepare", "made", "dataset=pairs", "dataset.train=a.tsv", "--workers", "1"]
+    assert inside(*words) == 3
+    assert "a.tsv:2: expected 2 columns, found 1" in one_error(capsys.readouterr().err)
+    write_pairs(here / "a.tsv")
+    assert inside(*words) == 0
+
+
 def test_other_rows_from_a_pipe_are_refused(here: Path, small_blocks: None, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [(f"{i}", "x") for i in range(400)]
     monkeypatch.setattr(zoo.data.prepare, "read_rows", lambda *paths, **given: iter(rows))
@@ -335,6 +344,7 @@ def test_missing_cut_and_damaged_shards_are_named(here: Path, small_blocks: None
     with pytest.raises(DataError, match=r"000002.safetensors: has [\d,]+ bytes in place of"):
         build_data(config)
     shard.unlink()
+    assert inside("prepare", "made", "dataset=pairs", f"dataset.train={here / 'a.tsv'}") == 3
     with pytest.raises(DataError, match=r"000002.safetensors: is missing; copy it again, or prepare"):
         build_data(config)
 
@@ -344,6 +354,7 @@ def test_missing_cut_and_damaged_shards_are_named(here: Path, small_blocks: None
     (["dataset=cmudict"], 2, "name the data: dataset=pairs dataset.train=FILE, or dataset=labelled, not cmudict"),
     (["dataset=pairs"], 2, "`dataset.train` is empty"),
     (["dataset=pairs", "dataset.train=a.tsv", "epochs=3"], 2, "`epochs` has no effect on what is prepared"),
+    (["dataset=pairs", "dataset.train=a.tsv", "dataset.valid=-"], 2, "only `dataset.train` can be standard input"),
     (["dataset=pairs", "dataset.train=a.tsv", "dataset.limit=3"], 2, "`dataset.limit` has no place in prepared data"),
     (["dataset=pairs", "dataset.train=a.tsv", "--workers", "0"], 2, "`--workers` must be at least 1"),
     (["dataset=pairs", "dataset.train=a.tsv", "dataset.src_tokeniser=bpe"], 2, "did you mean 'src_tokenizer'"),

@@ -9,7 +9,6 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from zoo.config import Leakage, Task, TgtDirection, task_of, to_dict
+from zoo.config import Leakage, Task, TgtDirection, task_of
 from zoo.data.blocks import Sample, blocks, bound_of
 from zoo.data.build import check_leaks
 from zoo.data.coding import FILE as CODING
@@ -29,6 +28,7 @@ from zoo.data.files import Paths, read_rows
 from zoo.data.journal import Entry, Journal
 from zoo.data.learn import label_names
 from zoo.data.prepared import INDEX, STATE, File, Index, Shard, sha256_of
+from zoo.data.resuming import JOURNAL, STDIN, Request, clear, only_here, tidy
 from zoo.data.shards import (
     HELD_OUT,
     PARTS,
@@ -46,14 +46,12 @@ from zoo.data.splits import Row, hashes, normal_rows
 from zoo.data.subword import Subword
 from zoo.data.tokenize import SUBWORD, Codec, Numbering
 from zoo.data.workers import Workers
-from zoo.errors import BusyError, ConfigError, DataError, StorageError
-from zoo.storage import alone, sweep, write_durably
+from zoo.errors import ConfigError, DataError
+from zoo.storage import write_durably
 
-JOURNAL = "journal.jsonl"
-STDIN = "-"
 SAMPLE = 10_000_000
 """Characters that subwords are learned from."""
-SPLITS = ("valid", "test")
+HELD = ("valid", "test")
 IDLE = {"limit": "prepare a shorter file", "subword_sampling": "it needs the texts in each epoch",
         "swap": "it changes texts in each epoch"}  # fmt: skip
 """Options that prepared data cannot have, and why."""
@@ -76,12 +74,11 @@ def prepare(dataset: Any, directory: Path, *, workers: int = 1, anew: bool = Fal
     `note` is told what there is to say on the way.
     """
     _check_options(dataset)
-    inputs = [_stamp(path) for split in ("train", *SPLITS) for path in _paths(dataset, split)]
-    directory = Path(os.path.abspath(directory))
-    with _only_here(directory):
+    request, directory = Request(dataset), Path(os.path.abspath(directory))
+    with only_here(directory):
         if anew:
-            _clear(directory)
-        return Preparation(dataset, directory, inputs, workers, note).run()
+            clear(directory)
+        return Preparation(dataset, directory, request, workers, note).run()
 
 
 def _check_options(dataset: Any) -> None:
@@ -90,66 +87,21 @@ def _check_options(dataset: Any) -> None:
             raise ConfigError(f"`dataset.{key}` has no place in prepared data ({why}); leave it out")
 
 
-def _paths(dataset: Any, split: str) -> list[str]:
-    paths = getattr(dataset, split) or []
-    return [paths] if isinstance(paths, str) else paths
-
-
-def _stamp(path: str) -> list[Any]:
-    """Return what a file is known by: its path, its size and when it was changed."""
-    if path == STDIN:
-        return [path, 0, 0]
-    try:
-        found = os.stat(path)
-    except OSError as error:
-        raise DataError(
-            f"{path}: {(error.strerror or str(error)).lower()}; name a file, or - for standard input"
-        ) from error
-    return [os.path.abspath(path), found.st_size, found.st_mtime_ns]
-
-
-@contextmanager
-def _only_here(directory: Path) -> Iterator[None]:
-    """Have a directory for this process alone; made where it is missing, refused where it holds anything else."""
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        strange = [path.name for path in directory.iterdir() if not path.name.startswith(".")]
-    except OSError as error:
-        raise StorageError(f"{directory}: cannot be made ({error.strerror}); name another directory") from error
-    if strange and not {INDEX, STATE}.intersection(strange):
-        raise ConfigError(f"{directory}: holds other files ({strange[0]}); name a new directory")
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(alone(directory))
-        except BusyError as error:
-            raise BusyError(f"{directory}: another zoo prepare works here; wait for it, or name another one") from error
-        sweep(directory)
-        yield
-
-
-def _clear(directory: Path) -> None:
-    """Remove what a preparation has written."""
-    for path in directory.iterdir():
-        if path.name in (PARTS, SHARDS):
-            shutil.rmtree(path)
-        elif path.suffix in (".json", ".jsonl", ".model"):
-            path.unlink()
-
-
 class Preparation:
     """One directory of prepared data on its way."""
 
-    def __init__(self, dataset: Any, directory: Path, inputs: list[list[Any]], workers: int,
+    def __init__(self, dataset: Any, directory: Path, request: Request, workers: int,
                  note: Callable[[str], None]) -> None:  # fmt: skip
-        self.dataset, self.directory, self.inputs, self.note = dataset, directory, inputs, note
+        self.dataset, self.directory, self.request, self.note = dataset, directory, request, note
         self.labelled = task_of(dataset) == Task.labelled
-        self.options = {**to_dict(dataset), **{key: _absolute(getattr(dataset, key)) for key in ("train", *SPLITS)}}
         sides = ("tokenizer",) if self.labelled else ("src_tokenizer", "tgt_tokenizer")
         self.work = Work(
-            directory, tuple(str(getattr(dataset, side)) for side in sides), dataset.lowercase,
-            getattr(dataset, "tgt_direction", TgtDirection.left_to_right), held=not dataset.valid,
-        )  # fmt: skip
-        self.where = _paths(dataset, "train")[0]
+            directory,
+            tuple(str(getattr(dataset, side)) for side in sides),
+            dataset.lowercase,
+            getattr(dataset, "tgt_direction", TgtDirection.left_to_right),
+            held=not dataset.valid,
+        )
         self.shared = getattr(dataset, "shared_vocabulary", False)
         self.workers = Workers(workers)
         self.fresh = self.blocks = 0
@@ -158,51 +110,37 @@ class Preparation:
     def run(self) -> Done:
         """Do what is left to do."""
         if (self.directory / INDEX).is_file():
-            index = Index.load(self.directory)
-            self._check_same(index.dataset, index.inputs)
-            self._sweep()
-            return Done(index=index, tokens=0, seconds=0.0)
-        self._begin()
+            return self._as_it_is()
         begun = monotonic()
         with Journal(self.directory / JOURNAL) as self.journal, self.workers:
+            self._begin()
             self._tokenize()
             parts = self.journal.of("part")
             bound = self._bound(list(parts.values()))
-            held = {split: self._rows_of(split, bound, len(parts)) for split in SPLITS}
+            held = {split: self._rows_of(split, bound, len(parts)) for split in HELD}
             labels, leaks = self._learn(bound, held)
             self._write(bound)
-            index = self._index(labels, {**leaks}, held)
-        self._sweep()
+            index = self._index(labels, leaks, held)
+        tidy(self.directory)
         return Done(index=index, tokens=self.fresh, seconds=monotonic() - begun)
 
+    def _as_it_is(self) -> Done:
+        """Return what is finished, if it is what was asked for."""
+        index = Index.load(self.directory)
+        self.request.check_same(self.directory, index.dataset, index.inputs)
+        index.check_sizes()
+        tidy(self.directory)
+        return Done(index=index, tokens=0, seconds=0.0)
+
     def _begin(self) -> None:
-        """Write down what is asked for, or compare it with what was."""
-        path = self.directory / STATE
-        if path.is_file():
-            state = json.loads(path.read_text(encoding="utf-8"))
-            self._check_same(state["options"], state["inputs"])
+        """Go on with what was begun, if it is what is asked for; where nothing is done, start."""
+        if self.journal.of("part"):
+            self.request.check_state(self.directory)
             return
+        shutil.rmtree(self.directory / PARTS, ignore_errors=True)
+        self.request.write(self.directory)
         for name in (PARTS, SHARDS):
             (self.directory / name).mkdir(exist_ok=True)
-        state = {"options": self.options, "inputs": self.inputs}
-        write_durably(path, json.dumps(state, ensure_ascii=False).encode())
-
-    def _check_same(self, options: dict[str, Any], inputs: list[list[Any]]) -> None:
-        """Raise an error where what lies here was made from other options or other files."""
-        again = "add --anew to start again, or name another directory"
-        for key, value in self.options.items():
-            if options.get(key) != value:
-                name = "dataset" if key == "name" else f"dataset.{key}"
-                raise ConfigError(f"{self.directory}: was begun with {name}={options.get(key)}, not {value}; {again}")
-        for before, now in zip(inputs, self.inputs, strict=True):
-            if before != now:
-                raise DataError(f"{now[0]}: has changed since {self.directory} was begun; {again}")
-
-    def _sweep(self) -> None:
-        """Remove what the finished data do not need."""
-        shutil.rmtree(self.directory / PARTS, ignore_errors=True)
-        for name in (STATE, JOURNAL):
-            (self.directory / name).unlink(missing_ok=True)
 
     # ---- rows to parts
 
@@ -239,7 +177,7 @@ class Preparation:
 
     def _changed(self, block: int) -> DataError:
         return DataError(
-            f"{self.where}: holds other rows than when {self.directory} was begun (block {block}); "
+            f"{self.request.where}: holds other rows than when {self.directory} was begun (block {block}); "
             "add --anew to start again, or name another directory"
         )
 
@@ -264,13 +202,20 @@ class Preparation:
         else:
             sample.add(self._normal(rows))
         rest = list(islice(rows, 1))
-        bound = HELD_OUT if rest else bound_of(sample.rows, least=sample.least, most=sample.greatest, where=self.where)
-        chosen = sample.chosen(bound if self.work.held else 0.0)
+        chosen = sample.chosen(self._held_of(sample, whole=not rest))
         if sample.full or rest:
             self.note(f"subwords are learned from {len(chosen):,} rows, with {SAMPLE:,} characters at most")
         for places in [[0, 1]] if self.shared else [[place] for place in range(len(self.work.sides))]:
             self._train_subwords(places, chosen)
         return chain(first, rest, rows) if self.dataset.train == STDIN else self._read()
+
+    def _held_of(self, sample: Sample, *, whole: bool) -> float:
+        """Return the hash below which rows of a sample are held out, or may be where it is not of all rows."""
+        if not self.work.held:
+            return 0.0
+        if not whole:
+            return HELD_OUT
+        return bound_of(sample.rows, least=sample.least, most=sample.greatest, where=self.request.where)
 
     def _learning(self) -> list[str]:
         return [side for side, kind in zip(self.work.sides, self.work.tokenizers, strict=True) if kind in SUBWORD]
@@ -290,7 +235,7 @@ class Preparation:
         if not self.work.held:
             return 0.0
         least, most = min(part["least"] for part in parts), max(part["most"] for part in parts)
-        return bound_of(sum(part["rows"] for part in parts), least=least, most=most, where=self.where)
+        return bound_of(sum(part["rows"] for part in parts), least=least, most=most, where=self.request.where)
 
     def _rows_of(self, split: str, bound: float, parts: int) -> list[Row]:
         if getattr(self.dataset, split):
@@ -304,7 +249,7 @@ class Preparation:
     def _learn(self, bound: float, held: dict[str, list[Row]]) -> tuple[list[int], dict[str, int]]:
         """Write the vocabularies; return the training rows of each label, and how many sources are not apart."""
         looked_for = [
-            split for split in SPLITS if getattr(self.dataset, split) and self.dataset.leakage != Leakage.ignore
+            split for split in HELD if getattr(self.dataset, split) and self.dataset.leakage != Leakage.ignore
         ]
         sought = {split: np.unique(hashes(source for source, _ in held[split])) for split in looked_for}
         seen = {split: np.zeros(len(drawn), bool) for split, drawn in sought.items()}
@@ -368,23 +313,18 @@ class Preparation:
         index = Index(
             directory=self.directory,
             task=task_of(self.dataset),
-            dataset=self.options,
-            inputs=self.inputs,
+            dataset=self.request.options,
+            inputs=self.request.inputs,
             notes={"train_empty": sum(entry["empty"] for entry in entries.values()), **leaks},
             labels=labels,
             shards=shards,
             files=[_file(self.directory / name, self.directory) for name in dict.fromkeys(names)],
         )
         if not index.rows:
-            raise DataError(f"{self.where}: no training row is left, each has an empty side; check `dataset.columns`")
+            where = self.request.where
+            raise DataError(f"{where}: no training row is left, each has an empty side; check `dataset.columns`")
         index.save()
         return index
-
-
-def _absolute(paths: Any) -> Any:
-    if isinstance(paths, list):
-        return [_absolute(path) for path in paths]
-    return os.path.abspath(paths) if paths and paths != STDIN else paths
 
 
 def _add(counted: Counted, numberings: list[Numbering], labels: dict[str, int], seen: dict[str, Array]) -> None:
