@@ -21,6 +21,7 @@ from zoo.data.files import read_rows
 from zoo.data.prepare import prepare
 from zoo.data.prepared import Index, ShardedCorpus
 from zoo.data.splits import hashes, some_held_out
+from zoo.data.windows import WindowLoader
 from zoo.errors import ConfigError, DataError
 
 LETTERS = "abcdefghij"
@@ -407,3 +408,15 @@ def test_what_is_prepared_and_a_model_must_fit(here: Path, capsys: pytest.Captur
     assert "nowhere: holds no prepared data; write them by zoo prepare" in one_error(capsys.readouterr().err)
     assert inside("explore", "prepared", f"dataset.path={made}") == 3
     assert "prepared data hold ids and no texts" in one_error(capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("dataset", [PairsConfig, LabelledConfig])
+def test_blocks_of_empty_rows_are_shards_without_rows(dataset: Any, here: Path, small_blocks: None) -> None:
+    rows = [f"word {i}\t{'xy'[i % 2]}\n" for i in range(80)]
+    (here / "a.tsv").write_text("".join([*rows[:64], *["\t\n"] * 130, *rows[64:]]))
+    one, other = both(dataset(train=str(here / "a.tsv")), here / "made")
+    check_alike(one, other)
+    assert 0 in [shard.rows for shard in Index.load(here / "made").shards]
+    loader = WindowLoader(other.train, batch_tokens=20, seed=1, window=1)  # type: ignore[arg-type]
+    assert sum(len(batch.targets) for batch in loader) == len(one.train)
+    assert len(list(loader)) == len(loader)
