@@ -299,6 +299,18 @@ def test_other_options_and_changed_input_are_refused_until_asked_to_start_anew(
         prepare(PairsConfig(train=path, lowercase=True), here / "made")
 
 
+def test_a_process_that_prepares_again_learns_again(here: Path) -> None:
+    for tokenizer in (Tokenizer.char, Tokenizer.bpe):
+        (here / "a.tsv").write_text("".join(f"ab{i}\tx\n" for i in range(40)))
+        prepare(
+            PairsConfig(train=str(here / "a.tsv"), src_tokenizer=tokenizer, vocab_size=30), here / "made", anew=True
+        )
+        (here / "a.tsv").write_text("".join(f"{i}cde\ty z\n" for i in range(40)))
+        dataset = PairsConfig(train=str(here / "a.tsv"), src_tokenizer=tokenizer, vocab_size=30)
+        prepare(dataset, here / "made", anew=True)
+        check_alike(build_data(config_of(dataset)), build_data(config_of(PreparedConfig(path=str(here / "made")))))
+
+
 def test_where_nothing_is_done_yet_a_file_can_be_mended(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (here / "a.tsv").write_text("a\tb\nc\n")
     words = ["prepare", "made", "dataset=pairs", "dataset.train=a.tsv", "--workers", "1"]

@@ -6,9 +6,10 @@ does not matter who writes it, nor when.
 
 import hashlib
 import json
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
+from time import monotonic
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -45,13 +46,17 @@ class Block(NamedTuple):
 
 @dataclass(frozen=True)
 class Work:
-    """What all blocks have in common: `tokenizers` holds that of each side, `held` is True where rows are held out."""
+    """What all blocks have in common: `tokenizers` holds that of each side, `held` is True where rows are held out.
+
+    `begun` tells a preparation from others in the same directory, whose tokenizers and vocabulary a process may keep.
+    """
 
     directory: Path
     tokenizers: tuple[str, ...]
     lowercase: bool
     direction: TgtDirection
     held: bool
+    begun: float = field(default_factory=monotonic)
 
     @property
     def sides(self) -> tuple[str, ...]:
@@ -79,7 +84,7 @@ class Counted(NamedTuple):
     seen: dict[str, Array]
 
 
-@cache
+@lru_cache(maxsize=1)
 def tokenizers_of(work: Work) -> list[Tokenizer]:
     """Return the tokenizer of each side; subwords have been learned before."""
     sides = zip(work.sides, work.tokenizers, strict=True)
@@ -189,14 +194,14 @@ def _usable(work: Work, part: dict[str, Array], train: Array) -> Array:
     return usable
 
 
-@cache
-def _coding(directory: Path) -> Coding:
-    return Coding.load(directory)
+@lru_cache(maxsize=1)
+def _coding(work: Work) -> Coding:
+    return Coding.load(work.directory)
 
 
 def write(work: Work, number: int, bound: float) -> dict[str, Any]:
     """Write the shard of a part with the ids of the vocabulary, and return what the index keeps of it."""
-    part, coding = load_file(work.part(number)), _coding(work.directory)
+    part, coding = load_file(work.part(number)), _coding(work)
     train = part["hashes"] >= bound
     usable = _usable(work, part, train)
     tensors, told = {}, []
