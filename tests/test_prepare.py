@@ -432,3 +432,12 @@ def test_blocks_of_empty_rows_are_shards_without_rows(dataset: Any, here: Path, 
     loader = WindowLoader(other.train, batch_tokens=20, seed=1, window=1)  # type: ignore[arg-type]
     assert sum(len(batch.targets) for batch in loader) == len(one.train)
     assert len(list(loader)) == len(loader)
+
+
+def test_who_stops_a_preparation_is_told_how_to_go_on(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_pairs(here / "a.tsv")
+    monkeypatch.setattr(zoo.data.prepare.Journal, "add", lambda *entry: (_ for _ in ()).throw(KeyboardInterrupt))
+    assert inside("prepare", "made", "dataset=pairs", "dataset.train=a.tsv", "--workers", "1") == 130
+    assert capsys.readouterr().err == "stopped; the same command goes on from there\ninterrupted\n"

@@ -1,4 +1,4 @@
-"""`zoo prepare DIR KEY=VALUE ...`: data of any size, tokenised once."""
+"""`zoo prepare DIR KEY=VALUE ...`: data of any size, tokenized once."""
 
 import os
 import shlex
@@ -11,7 +11,7 @@ from zoo.cli.streams import complain
 from zoo.errors import ConfigError
 
 DESCRIPTION = """\
-Tokenise pairs or labelled texts once, in parallel, into files that a training reads a part at a time, so that they may
+Tokenize pairs or labelled texts once, in parallel, into files that a training reads a part at a time, so that they may
 be larger than memory. The options are those of zoo-train: zoo prepare DIR dataset=pairs dataset.train=FILE, where `-`
 is standard input. A preparation that was ended goes on when it is typed again."""
 KINDS = ("pairs", "labelled")
@@ -22,7 +22,7 @@ def prepare(arguments: list[str]) -> int:
     parser = Parser(prog="zoo prepare", description=DESCRIPTION, allow_abbrev=False)
     parser.add_argument("directory", metavar="DIR", help="where the prepared data are written")
     parser.add_argument("words", nargs="*", metavar="KEY=VALUE", help="dataset=pairs or labelled, and its options")
-    parser.add_argument("--workers", type=int, metavar="N", help="processes that tokenise; default: one for each core")
+    parser.add_argument("--workers", type=int, metavar="N", help="processes that tokenize; default: one for each core")
     parser.add_argument("--anew", action="store_true", help="start again where DIR holds another preparation")
     parser.add_argument("--check", action="store_true", help="compare every file of DIR with its checksum, and end")
     options = parser.parse_intermixed_args(arguments)
@@ -35,7 +35,11 @@ def prepare(arguments: list[str]) -> int:
     dataset = chosen(options.words)
     from zoo.data.prepare import prepare
 
-    done = prepare(dataset, directory, workers=options.workers or cores(), anew=options.anew, note=complain)
+    try:
+        done = prepare(dataset, directory, workers=options.workers or cores(), anew=options.anew, note=complain)
+    except (KeyboardInterrupt, SystemExit):
+        complain("stopped; the same command goes on from there")
+        raise
     print(summary(done, options.directory))
     return 0
 

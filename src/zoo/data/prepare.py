@@ -1,6 +1,6 @@
 """`zoo prepare`: from rows of any number to shards of ids, in parallel, in memory that does not grow with them.
 
-First one process reads the rows, and workers tokenise their blocks, each with numbers of its own (parts); then tokens
+First one process reads the rows, and workers tokenize their blocks, each with numbers of its own (parts); then tokens
 are counted; then the numbers become the ids of the vocabulary (shards). A journal says what is done, so that a
 preparation that was killed goes on there.
 """
@@ -59,7 +59,7 @@ IDLE = {"limit": "prepare a shorter file", "subword_sampling": "it needs the tex
 
 @dataclass(kw_only=True)
 class Done:
-    """What a preparation came to; `tokens` are those of train that were tokenised now, in so many seconds."""
+    """What a preparation came to; `tokens` are those of train that were tokenized now, in so many seconds."""
 
     index: Index
     tokens: int

@@ -157,7 +157,7 @@ def _tokens(part: dict[str, Array], side: str) -> list[str]:
 
 def _write(path: Path, tensors: dict[str, Array]) -> dict[str, Any]:
     content = save({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()})
-    write_durably(path, content, elsewhere="prepare another directory")
+    write_durably(path, content, elsewhere="prepare in another directory")
     return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
