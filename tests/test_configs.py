@@ -84,6 +84,8 @@ def test_every_file_gives_a_config_that_passes_the_checks(group: str, name: str)
         data["dataset"]["train"] = "my.tsv"  # type: ignore[index]
     if data["dataset"]["name"] == "hub":  # type: ignore[index]
         data["dataset"]["path"] = "csv"  # type: ignore[index]
+    if data["dataset"]["name"] == "prepared":  # type: ignore[index]
+        data["dataset"]["path"] = "my"  # type: ignore[index]
     assert to_dict(from_dict(data)) == data
 
 

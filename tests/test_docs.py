@@ -196,7 +196,8 @@ def understand(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runs, "open_runs", lambda options: (_ for _ in ()).throw(Opened))
     monkeypatch.setattr(runs, "_has_file", lambda name: None)
     monkeypatch.setattr("zoo.cli.overrides.resumed", lambda name, typed: None)
-    for opening in ("zoo.average.average", "zoo.compare.row_of", "zoo.cli.diagnose.diagnosis", "zoo.export.export"):
+    for opening in ("zoo.average.average", "zoo.compare.row_of", "zoo.cli.diagnose.diagnosis", "zoo.export.export",
+                    "zoo.data.prepare.prepare", "zoo.data.prepared.Index.load"):  # fmt: skip
         monkeypatch.setattr(opening, lambda *names, **options: (_ for _ in ()).throw(Opened))
     monkeypatch.setattr("zoo.cli.explore.kind_of", kind_without_files(explore_verb.kind_of))
     monkeypatch.setattr("zoo.cli.explore._open", lambda *given: (_ for _ in ()).throw(Opened))
@@ -273,7 +274,7 @@ def run_line(line: str, pipeline: list[list[str]]) -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(given)))
             assert cli.run(pipeline[-1][1:]) == 0, line
-    elif any(word.startswith(("dataset.train=", "resume=")) or word in TOYS for word in overrides):
+    elif any(word.startswith(("dataset.train=", "dataset.path=", "resume=")) or word in TOYS for word in overrides):
         typed = {word.partition("=")[0] for word in overrides}
         resumes = any(word.startswith("resume=") for word in overrides) and "run_dir" not in typed
         small = [] if resumes else [*QUICK, *(SMALL_TOY if typed_toy(overrides) else [])]
@@ -306,7 +307,7 @@ def run_page(page: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
-    ["first-run", "data", "loop", "evaluation", "diagnose", "exploring", "tensorboard"],
+    ["first-run", "data", "large-data", "loop", "evaluation", "diagnose", "exploring", "tensorboard"],
 )
 def test_a_page_runs_as_written(name: str, here: Path) -> None:
     run_page(ROOT / "docs" / f"{name}.md")

@@ -228,7 +228,7 @@ def measure(config: TrainConfig, *, run: str = "", repeats: int = 5, steps: int 
     precision = choose_precision(config.precision, device)
     data = build_data(config)
     learner = Learner(config, data.sizes, device=device, precision=precision)
-    loader = Loader(data.train, batch_tokens=config.batch_tokens, seed=config.seed)
+    loader = Loader(data.sample, batch_tokens=config.batch_tokens, seed=config.seed)
     task = TrainingTask(learner, loader, precision=precision, steps=steps)
     figures: dict[str, Any] = {
         "model": f"{config.model.name} on {config.dataset.name}",
@@ -242,7 +242,7 @@ def measure(config: TrainConfig, *, run: str = "", repeats: int = 5, steps: int 
 def _training_figures(task: TrainingTask, data: Data, repeats: int) -> dict[str, Any]:
     config, model = task.learner.config, task.learner.model
     tasks: dict[str, Callable[[], float]] = {"tokens_per_second": task}
-    batches = list(islice(Loader(data.train, batch_tokens=config.batch_tokens, seed=config.seed), 4 * task.steps))
+    batches = list(islice(Loader(data.sample, batch_tokens=config.batch_tokens, seed=config.seed), 4 * task.steps))
     if isinstance(config.model, TransformerConfig):
         shapes = product_shapes(model, batches)
         products = ProductTask(shapes, dtype=DTYPES.get(task.precision, torch.float32), device=task.device)
@@ -253,8 +253,8 @@ def _training_figures(task: TrainingTask, data: Data, repeats: int) -> dict[str,
         found["useful_gflops"] = [value * each / 1e9 for value in found["tokens_per_second"]]
         pairs = zip(found["useful_gflops"], found["product_gflops"], strict=True)
         found["product_share"] = [useful / products for useful, products in pairs]
-    epoch = float(data.train.lengths[-1].sum()) / median(found["tokens_per_second"])
-    share = loader_seconds(Loader(data.train, batch_tokens=config.batch_tokens)) / epoch
+    epoch = float(data.sample.lengths[-1].sum()) / median(found["tokens_per_second"])
+    share = loader_seconds(Loader(data.sample, batch_tokens=config.batch_tokens)) / epoch
     return {name: list(Spread.of(values)) for name, values in found.items()} | {"loader_share": share}
 
 

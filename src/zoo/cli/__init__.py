@@ -57,6 +57,12 @@ def _train(arguments: list[str]) -> int:
     return train(arguments)
 
 
+def _prepare(arguments: list[str]) -> int:
+    from zoo.cli.prepare import prepare
+
+    return prepare(arguments)
+
+
 def _evaluate(arguments: list[str]) -> int:
     from zoo.cli.evaluate import evaluate
 
@@ -146,6 +152,7 @@ def _listing(group: str, arguments: list[str]) -> int:
 
 VERBS: dict[str, tuple[str, Callable[[list[str]], int]]] = {
     "train": ("train a model (the same as zoo-train)", _train),
+    "prepare": ("tokenize data of any size once, to train on without holding them in memory", _prepare),
     "evaluate": ("score a run, or several together, on the validation or test part or on files", _evaluate),
     "predict": ("apply a run, or several together, to lines of text", _predict),
     "average": ("make one model of a run's last checkpoints", _average),

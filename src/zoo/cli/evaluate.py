@@ -2,11 +2,13 @@
 
 import argparse
 import json
+from pathlib import Path
 from typing import Any
 
 from zoo.cli import runs as opening
 from zoo.cli.runs import Parser, positive
 from zoo.cli.tables import details_text, side_by_side, table
+from zoo.config import PreparedConfig
 from zoo.errors import ConfigError
 
 
@@ -72,7 +74,9 @@ def scoring_options(parser: Parser, arguments: list[str]) -> argparse.Namespace:
 
 
 def last_part(dataset: Any) -> str:
-    """Return test, or valid for the user's own files without a test file."""
+    """Return test, or valid for the user's own files without a test file, prepared or not."""
+    if isinstance(dataset, PreparedConfig):
+        return "test" if (Path(dataset.path) / "test.jsonl").is_file() else "valid"
     return "test" if getattr(dataset, "test", True) else "valid"
 
 

@@ -20,7 +20,7 @@ from zoo.config import GROUPS, TrainConfig, from_dict, is_choice, options_class,
 from zoo.errors import ConfigError, unknown
 from zoo.experiment.directory import RunDirectory, run_path
 
-PATHS = {"dataset.train", "dataset.valid", "dataset.test", "run_dir", "resume"}
+PATHS = {"dataset.train", "dataset.valid", "dataset.test", "dataset.path", "run_dir", "resume"}
 MOST_COMBINATIONS = 1000
 """A larger sweep is checked by its first combinations alone."""
 

@@ -16,6 +16,8 @@ from zoo.config.datasets import (
     HubConfig,
     LabelledConfig,
     PairsConfig,
+    PreparedConfig,
+    PreparedTask,
     Task,
     TgtDirection,
     Tokenizer,
@@ -35,6 +37,7 @@ from zoo.config.models import (
 )
 from zoo.config.optimizers import NoamConfig
 from zoo.config.own import is_own, own_model
+from zoo.config.prepared import settle
 from zoo.config.whole import GROUPS, Device, Precision, TrainConfig
 from zoo.errors import ConfigError, unknown
 
@@ -43,6 +46,8 @@ def task_of(dataset: Any) -> Task:
     """Return the kind of task that a dataset config poses."""
     if isinstance(dataset, TorchtextConfig | HubConfig):
         return dataset.task
+    if isinstance(dataset, PreparedConfig):
+        return Task.labelled if dataset.task == PreparedTask.labelled else Task.pairs
     return Task.labelled if dataset.name in LABELLED else Task.pairs
 
 
@@ -60,7 +65,7 @@ def bleu_of(config: TrainConfig) -> str:
         return ""
     if dataset.bleu != Bleu.auto:
         return str(dataset.bleu)
-    return "13a" if dataset.tgt_tokenizer in (Tokenizer.word, Tokenizer.bpe, Tokenizer.unigram) else ""
+    return "13a" if getattr(dataset, "tgt_tokenizer", "") in (Tokenizer.word, Tokenizer.bpe, Tokenizer.unigram) else ""
 
 
 def metrics_of(config: TrainConfig) -> tuple[str, ...]:
@@ -203,6 +208,8 @@ def _check_dataset(dataset: Any) -> None:
             f"{dataset.min_length}"
         )
     _check_direction(dataset)
+    if isinstance(dataset, PreparedConfig):
+        settle(dataset)
     if not isinstance(dataset, PairsConfig | LabelledConfig | TorchtextConfig | HubConfig):
         return
     if isinstance(dataset, HubConfig):
@@ -349,11 +356,12 @@ def _check_range_test(config: TrainConfig) -> None:
 
 def _check_task(config: TrainConfig) -> None:
     task = task_of_model(config.model)
-    if task == task_of(config.dataset):
+    if task == task_of(config.dataset) or getattr(config.dataset, "task", "") == PreparedTask.auto:
         return
     own = {"pairs": "source and target sequences", "labelled": "texts and labels"}
     fits = [name for name, cls in DATASETS.items() if "task" in cls.__annotations__ or task_of(cls(name=name)) == task]
-    way_out = f"set dataset.task={task}" if config.dataset.name in fits else f"datasets that fit: {', '.join(fits)}"
+    asked = isinstance(config.dataset, TorchtextConfig | HubConfig)  # what their columns hold is an option
+    way_out = f"set dataset.task={task}" if asked else f"datasets that fit: {', '.join(fits)}"
     raise ConfigError(
         f"model={config.model.name} learns from {own[task]}, and dataset={config.dataset.name} holds "
         f"{own[task_of(config.dataset)]}; {way_out}"

@@ -13,6 +13,7 @@ Header = StrEnum("Header", ["auto", "true", "false"])
 Leakage = StrEnum("Leakage", ["warn", "error", "ignore"])
 ReviewSource = StrEnum("ReviewSource", ["rotten_tomatoes", "imdb", "all"])
 Task = StrEnum("Task", ["pairs", "labelled"])
+PreparedTask = StrEnum("PreparedTask", ["auto", "pairs", "labelled"])
 Bleu = StrEnum("Bleu", {"auto": "auto", "never": "never", "none": "none", "13a": "13a", "intl": "intl", "char": "char"})
 
 
@@ -190,6 +191,19 @@ class HubConfig:
     limit: int = option(0, "use only this many training rows; 0: all", at_least=0)
 
 
+@dataclass(kw_only=True, slots=True)
+class PreparedConfig:
+    """Pairs or labelled texts of any number, from the shards that `zoo prepare` has written."""
+
+    name: str = "prepared"
+    path: str = option("", "directory that zoo prepare wrote")
+    window: int = option(16_000_000, "training tokens in memory at a time, among which rows are shuffled", at_least=1)
+    task: PreparedTask = option(PreparedTask.auto, "what is there; auto: as `path` says")
+    columns: list[Any] = option([], "columns of files to evaluate; []: as they were prepared")
+    header: Header = option(Header.auto, "first line of such files; auto: as they were prepared")
+    bleu: Bleu = option(Bleu.auto, "sacreBLEU's tokenizer; auto: as for the data that were prepared")
+
+
 LABELLED = ("movie_reviews", "parity", "labelled")
 """Datasets of texts and labels; the others hold source and target sequences; torchtext and hub say which."""
 
@@ -204,6 +218,7 @@ DATASETS: dict[str, type] = {
     "labelled": LabelledConfig,
     "torchtext": TorchtextConfig,
     "hub": HubConfig,
+    "prepared": PreparedConfig,
 }
 
 

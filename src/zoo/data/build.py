@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo.config import HubConfig, Leakage, Task, TrainConfig, task_of
+from zoo.config import HubConfig, Leakage, PreparedConfig, Task, TrainConfig, task_of
 from zoo.data.batch import IGNORE
 from zoo.data.coding import Coding
 from zoo.data.corpus import Array, Corpus, PairCorpus, TextCorpus
@@ -17,6 +17,7 @@ from zoo.data.files import Paths, read_rows
 from zoo.data.hub import hub_rows
 from zoo.data.learn import learn_pairs, learn_texts
 from zoo.data.packaged import read_cmudict, read_movie_reviews
+from zoo.data.prepared import Index, ShardedCorpus
 from zoo.data.sizes import Sizes
 from zoo.data.splits import FileRows, Parts, Rows, hashes, normal_rows, shared_sources, some_held_out, within
 from zoo.data.tokenize import Codec
@@ -33,7 +34,7 @@ class Data:
     """The corpora of one training, with what its model needs to know."""
 
     task: Task
-    train: Corpus
+    train: Corpus | ShardedCorpus
     valid: Corpus
     test: Corpus | None
     codecs: dict[str, Codec]
@@ -49,9 +50,23 @@ class Data:
     def sizes(self) -> Sizes:
         return self.coding.sizes
 
+    @property
+    def sample(self) -> Corpus:
+        """Training rows to look at: all that are in memory."""
+        return self.train.few() if isinstance(self.train, ShardedCorpus) else self.train
+
+    def label_counts(self) -> list[int]:
+        """Return how many training rows each label has."""
+        if isinstance(self.train, PairCorpus):
+            return []
+        counts: list[int] = self.train.label_counts(len(self.labels)).tolist()
+        return counts
+
 
 def build_data(config: TrainConfig) -> Data:
     """Read a dataset, learn its vocabularies from the training part, and turn all parts into ids."""
+    if isinstance(config.dataset, PreparedConfig):
+        return _build_prepared(config)
     parts = read_parts(config)
     notes = Counter(parts.notes)
     if task_of(config.dataset) == Task.labelled:
@@ -72,18 +87,24 @@ def read_split(config: TrainConfig, codecs: dict[str, Codec], labels: list[str],
     What is unknown, empty or too long is counted in `notes`.
     """
     notes = Counter() if notes is None else notes
-    rows = _read_part(config, split) if files is None else _file_rows(config.dataset, files)
+    lowercase = next(iter(codecs.values())).lowercase
+    rows = _read_part(config, split) if files is None else _file_rows(config.dataset, files, lowercase=lowercase)
     return _corpus(Rows.of(rows.each()), Coding(codecs, labels, 0), config.model.max_length, split, notes)
 
 
 def _read_part(config: TrainConfig, split: str) -> Rows | FileRows:
     if split not in (choices := ("train", "valid", "test")):
         raise ConfigError(unknown("split", split, choices))
-    if config.dataset.name in OWN and split != "train" and getattr(config.dataset, split):
+    rows: Rows | FileRows | None
+    if isinstance(config.dataset, PreparedConfig):
+        rows = Index.load(Path(config.dataset.path)).held_out(split)
+    elif config.dataset.name in OWN and split != "train" and getattr(config.dataset, split):
         return _own_rows(config.dataset, split)
-    rows: Rows | FileRows | None = getattr(read_parts(config), split)
+    else:
+        rows = getattr(read_parts(config), split)
     if rows is None:
-        raise DataError(f"dataset={config.dataset.name} has no {split} part; set `dataset.{split}`")
+        how = "prepare the data with" if isinstance(config.dataset, PreparedConfig) else "set"
+        raise DataError(f"dataset={config.dataset.name} has no {split} part; {how} `dataset.{split}`")
     return rows
 
 
@@ -94,12 +115,12 @@ def _own_rows(dataset: Any, split: str) -> Rows | FileRows:
     return hub_rows(dataset, split, held_out=0.0 if dataset.valid or split != "train" else HELD_OUT)
 
 
-def _file_rows(dataset: Any, paths: Paths) -> FileRows:
+def _file_rows(dataset: Any, paths: Paths, *, lowercase: bool = False) -> FileRows:
     """Return the rows of a file by the rules of a dataset; one without rules has text or source first."""
     options = {key: getattr(dataset, key) for key in ("columns", "header") if hasattr(dataset, key)}
     if any("." in str(column) for column in options.get("columns", ()) if isinstance(dataset, HubConfig)):
         del options["columns"]  # columns within others, which no file has
-    normal = {"lowercase": getattr(dataset, "lowercase", False), "labelled": task_of(dataset) == Task.labelled}
+    normal = {"lowercase": getattr(dataset, "lowercase", lowercase), "labelled": task_of(dataset) == Task.labelled}
     return FileRows(lambda: normal_rows(read_rows(paths, **options), **normal))
 
 
@@ -128,10 +149,15 @@ def _read_own(dataset: Any) -> Parts:
     return parts
 
 
+def _no_texts(dataset: PreparedConfig) -> Parts:
+    raise DataError(f"{dataset.path}: prepared data hold ids and no texts; name the dataset that they were made from")
+
+
 READERS: dict[str, Callable[[Any, int], Parts]] = {
     "cmudict": lambda dataset, seed: read_cmudict(dataset),
     "movie_reviews": lambda dataset, seed: read_movie_reviews(dataset),
     **dict.fromkeys(("copy", "reverse", "sort", "parity"), lambda dataset, seed: read_toy(dataset, seed=seed)),
+    "prepared": lambda dataset, seed: _no_texts(dataset),
     **dict.fromkeys(OWN, lambda dataset, seed: _read_own(dataset)),
 }
 """From a dataset's name to what reads its parts, given its options and the seed."""
@@ -140,12 +166,17 @@ READERS: dict[str, Callable[[Any, int], Parts]] = {
 def _count_leaks(parts: Parts, rows: Rows, split: str, leakage: Leakage) -> None:
     """Count the sources of a part that are in train too, in whatever form of Unicode they are written."""
     count = shared_sources(rows, parts.train) if leakage != Leakage.ignore else 0
+    check_leaks(count, split, leakage)
+    parts.notes[f"{split}_sources_in_train"] = count
+
+
+def check_leaks(count: int, split: str, leakage: Leakage) -> None:
+    """Raise DataError where sources of a part are in train too, and must not be."""
     if count and leakage == Leakage.error:
         raise DataError(
             f"{count} sources of the {split} part are in the training part too; remove them, or set "
             "dataset.leakage=warn or ignore"
         )
-    parts.notes[f"{split}_sources_in_train"] = count
 
 
 def _build_pairs(config: TrainConfig, parts: Parts, notes: Counter[str]) -> Data:
@@ -160,13 +191,39 @@ def _build_labelled(config: TrainConfig, parts: Parts, notes: Counter[str]) -> D
     train, codecs, labels = learn_texts(config, parts.train, notes)
     coding = Coding(codecs, labels, 0)
     held = _held_out(parts, coding, config.model.max_length, notes)
+    _check_labels(held, labels)
+    return Data(task=Task.labelled, train=train, **held, **coding._asdict(), notes=_nonzero(notes))
+
+
+def _build_prepared(config: TrainConfig) -> Data:
+    """Open what `zoo prepare` wrote: the training part stays in its shards, the others are read."""
+    index, longest = Index.load(Path(config.dataset.path)), config.model.max_length
+    index.check_sizes()
+    train, coding = ShardedCorpus(index, longest=longest), Coding.load(index.directory)
+    notes = Counter(index.notes)
+    paired = index.task == Task.pairs
+    notes["train_too_long" if paired else "train_cut"] += train.beyond
+    if not len(train):
+        raise DataError(f"{index.directory}: no training row is within `model.max_length` ({longest}); raise it")
+    if paired:
+        coding = coding._replace(max_output=min(longest, int(1.5 * train.longest_target) + 5))
+    valid = index.held_out("valid")
+    assert valid is not None
+    parts = Parts(train=Rows([], []), valid=valid, test=index.held_out("test"))
+    held = _held_out(parts, coding, longest, notes)
+    if not paired:
+        _check_labels(held, coding.labels)
+    return Data(task=index.task, train=train, **held, **coding._asdict(), notes=_nonzero(notes))
+
+
+def _check_labels(held: dict[str, Any], labels: list[str]) -> None:
+    """Raise DataError where a part has no row whose label could be right."""
     for split, corpus in held.items():
         if corpus is not None and (corpus.labels < 0).all():
             raise DataError(
                 f"no row of the {split} part has a text and one of the training labels ({_some(labels)}), so nothing "
                 f"can be measured; check `dataset.{split}` and `dataset.columns`"
             )
-    return Data(task=Task.labelled, train=train, **held, **coding._asdict(), notes=_nonzero(notes))
 
 
 def _some(labels: list[str]) -> str:

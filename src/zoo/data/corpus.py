@@ -218,6 +218,10 @@ class TextCorpus:
         lengths, label = self.text.lengths_of(rows), self.labels[rows].astype(np.int64)
         return TextBatch(self.text.pad(rows), torch.from_numpy(lengths), torch.from_numpy(label))
 
+    def label_counts(self, count: int) -> Array:
+        """Return how many rows each of `count` labels has."""
+        return np.bincount(self.labels[self.labels >= 0], minlength=count)
+
     def set_epoch(self, seed: int, epoch: int) -> None:
         """Redraw the ids of a corpus with subword sampling; others stay as they are."""
         if self.resample is not None:

@@ -75,7 +75,7 @@ def learn_texts(config: TrainConfig, rows: Rows | FileRows,
         side.keep(keep, longest=longest)
         numbers.extend(seen.setdefault(names[i], len(seen)) for i in keep.tolist())
     (text,), (codec,) = _finish(config.dataset, [side])
-    labels, ids = _labels(seen, config.dataset.name), np.frombuffer(numbers, np.int64)
+    labels, ids = label_names(seen, config.dataset.name), np.frombuffer(numbers, np.int64)
     place = {label: number for number, label in enumerate(labels)}
     renumber(ids, np.array([place[name] for name in seen]))
     resample = _swapped(config.dataset, text, _resample(config, [side], [codec]))
@@ -91,7 +91,7 @@ def _usable(src_lengths: Array, tgt_lengths: Array, longest: int, notes: Counter
     return np.flatnonzero(full & short)
 
 
-def _labels(seen: dict[str, int], name: str) -> list[str]:
+def label_names(seen: dict[str, int], name: str) -> list[str]:
     """Return the names of the classes in their order; DataError where there are not two."""
     labels = sorted(seen)
     if len(labels) < 2:

@@ -1,7 +1,8 @@
 """Batches of like lengths, cut by a budget of tokens."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import reduce
+from typing import Protocol
 
 import numpy as np
 
@@ -36,8 +37,13 @@ class Loader:
 
     def iterate(self, start: int = 0) -> Iterator[Batch]:
         """Yield the batches of the current epoch from number `start` on."""
+        for corpus, rows in self.slices(start):
+            yield corpus.batch(rows)
+
+    def slices(self, start: int = 0) -> Iterator[tuple[Corpus, Array]]:
+        """Yield the corpus, and rows of it, for each batch of the current epoch from number `start` on."""
         for rows in self.plan()[start:]:
-            yield self.corpus.batch(rows)
+            yield self.corpus, rows
 
     def plan(self) -> list[Array]:
         """Return the rows of each batch of the current epoch."""
@@ -45,18 +51,20 @@ class Loader:
         if self._planned != epoch:
             if self.shuffle:
                 self.corpus.set_epoch(self.seed, epoch)
-            self._plan = self._draw(epoch)
+            rng = np.random.default_rng((self.seed, epoch)) if self.shuffle else None
+            self._plan = draw(self.corpus.lengths, batch_tokens=self.batch_tokens, rng=rng)
             self._planned = epoch
         return self._plan
 
-    def _draw(self, epoch: int) -> list[Array]:
-        lengths = [side.astype(np.int32) for side in self.corpus.lengths]
-        rng = np.random.default_rng((self.seed, epoch))
-        ties = (rng.random(len(self.corpus)),) if self.shuffle else ()
-        order = np.lexsort((*ties, *reversed(lengths)))  # by source, then target, then the draw
-        batches = cut([side[order] for side in lengths], batch_tokens=self.batch_tokens)
-        numbers = rng.permutation(len(batches)) if self.shuffle else range(len(batches))
-        return [order[batches[i]] for i in numbers]
+
+class Sliced(Protocol):
+    """A loader that tells the rows of its batches before it cuts them."""
+
+    def set_epoch(self, epoch: int) -> None: ...
+
+    def __len__(self) -> int: ...
+
+    def slices(self, start: int = 0) -> Iterator[tuple[Corpus, Array]]: ...
 
 
 class Shares:
@@ -66,7 +74,7 @@ class Shares:
     count, since each process has to take each step. `tokens` counts the targets or texts' tokens taken so far.
     """
 
-    def __init__(self, loader: Loader, *, rank: int, world_size: int) -> None:
+    def __init__(self, loader: Sliced, *, rank: int, world_size: int) -> None:
         self.loader, self.rank, self.world_size = loader, rank, world_size
         self.tokens = 0
 
@@ -82,12 +90,30 @@ class Shares:
 
     def iterate(self, start: int = 0) -> Iterator[Batch]:
         """Yield this process's part of the batches of the current epoch from number `start` on."""
-        corpus = self.loader.corpus
-        for rows in self.loader.plan()[start:]:
+        for corpus, rows in self.loader.slices(start):
             own = rows[self.rank :: self.world_size]
             batch = corpus.batch(own) if len(own) else corpus.batch(rows[:1]).blank()
             self.tokens += batch.tokens if len(own) else 0
+            del corpus  # of several, one goes before the next one comes
             yield batch
+
+
+def draw(lengths: Sequence[Array], *, batch_tokens: int, rng: np.random.Generator | None) -> list[Array]:
+    """Return the rows of each batch, for the lengths of each side; without `rng` from short to long."""
+    sides = [side.astype(np.int32) for side in lengths]
+    ties = (rng.random(len(sides[0])),) if rng else ()
+    order = np.lexsort((*ties, *reversed(sides)))  # by source, then target, then the draw
+    batches = cut([side[order] for side in sides], batch_tokens=batch_tokens)
+    numbers = rng.permutation(len(batches)) if rng else range(len(batches))
+    return [order[batches[i]] for i in numbers]
+
+
+def count_batches(lengths: Sequence[Array], *, batch_tokens: int) -> int:
+    """Return how many batches `draw` would return."""
+    first, last = (lengths[side].astype(np.int64) for side in (0, -1))
+    keys = np.sort(first << 32 | last)  # which is much faster than by two keys
+    sides = [(keys >> 32).astype(np.int32), (keys & 0xFFFFFFFF).astype(np.int32)]
+    return len(cut(sides[: len(lengths)], batch_tokens=batch_tokens))
 
 
 def cut(lengths: list[Array], *, batch_tokens: int) -> list[slice]:

@@ -237,10 +237,19 @@ class Numbering:
     def number(self, texts: Iterable[str]) -> Sequences:
         """Return a number for each token of the texts."""
         numbered = _lay(self.tokenizer.split_many(texts), self._numbers)
-        while len(self.counts) < len(self.first):
-            self.counts = np.concatenate((self.counts, np.zeros_like(self.counts)))
+        self._make_room()
         np.add.at(self.counts, numbered.ids, 1)
         return numbered
+
+    def add(self, tokens: Sequence[str], counts: Array) -> None:
+        """Count tokens, each of them different, that were numbered elsewhere."""
+        numbers = np.fromiter(self._numbers(tokens), dtype=np.int64, count=len(tokens))
+        self._make_room()
+        self.counts[numbers] += counts
+
+    def _make_room(self) -> None:
+        while len(self.counts) < len(self.first):
+            self.counts = np.concatenate((self.counts, np.zeros_like(self.counts)))
 
     def _numbers(self, tokens: Iterable[str]) -> Iterable[int]:
         return map(self.first.__getitem__, tokens)

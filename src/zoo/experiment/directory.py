@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from zoo.config import HUB_FORMATS, HubConfig, TrainConfig, load_config, title_of
+from zoo.config import HUB_FORMATS, HubConfig, PreparedConfig, TrainConfig, load_config, title_of
 from zoo.errors import CheckpointError, CodeError, ConfigError, StorageError
 from zoo.pretrained import list_pretrained, pretrained_path
 from zoo.storage import alone, list_checkpoints, sweep, write_durably
@@ -207,4 +207,4 @@ def file_options(dataset: Any) -> tuple[str, ...]:
     """Return the options of a dataset that name files; those of a dataset of the Hub name its splits."""
     if isinstance(dataset, HubConfig) and dataset.path not in HUB_FORMATS:
         return ("path",) if os.path.isdir(dataset.path) else ()
-    return "train", "valid", "test"
+    return ("path",) if isinstance(dataset, PreparedConfig) else ("train", "valid", "test")

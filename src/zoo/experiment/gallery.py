@@ -69,7 +69,7 @@ class Gallery:
         every = -(-self.config.epochs // SNAPSHOTS)
         if self.open and self.config.histograms and (epoch == 1 or epoch % every == 0 or epoch == self.config.epochs):
             with self._optional("the histograms were"):
-                self.recorder.histograms(step, inside(model, self.data.train, self.setting))
+                self.recorder.histograms(step, inside(model, self.data.sample, self.setting))
 
     # ---- at the end
 
@@ -110,10 +110,9 @@ class Gallery:
     def _labels(self, model: nn.Module) -> Iterator[Cloud]:
         """Yield the output layer's vector of each label."""
         output, names = getattr(model, "output", None), self.data.labels
-        if isinstance(output, nn.Linear) and isinstance(self.data.train, TextCorpus):
-            rows = np.bincount(self.data.train.labels[self.data.train.labels >= 0], minlength=len(names))
+        if isinstance(output, nn.Linear) and names:
             vectors = output.weight.detach().float().cpu().numpy()
-            yield Cloud("labels", vectors, {"label": names, "rows": rows.tolist()})
+            yield Cloud("labels", vectors, {"label": names, "rows": self.data.label_counts()})
 
     def _states(self, model: nn.Module, found: Array | None) -> Iterator[Cloud]:
         """Yield the encoder's states of validation examples, with their clusters."""

@@ -6,6 +6,7 @@ from typing import Any
 from zoo.config import TrainConfig, to_dict
 from zoo.data import Data
 from zoo.data.corpus import PairCorpus, TextCorpus
+from zoo.data.prepared import ShardedCorpus
 from zoo.data.tokenize import Codec
 from zoo.errors import CheckpointError, ConfigError
 from zoo.record import flat_options
@@ -13,15 +14,18 @@ from zoo.record import flat_options
 
 def digests_of(data: Data) -> dict[str, str]:
     """Return what tells this vocabulary and this training data from others."""
-    rows = hashlib.sha256()
     train = data.train
+    vocabulary = vocabulary_digest(data.codecs, data.labels)
+    if isinstance(train, ShardedCorpus):
+        return {"vocabulary": vocabulary, "training data": train.digest}
+    rows = hashlib.sha256()
     sides = [train.src, train.tgt] if isinstance(train, PairCorpus) else [train.text]
     for sequences in sides:
         rows.update(sequences.ids.data)
         rows.update(sequences.offsets.data)
     if isinstance(train, TextCorpus):
         rows.update(train.labels.data)
-    return {"vocabulary": vocabulary_digest(data.codecs, data.labels), "training data": rows.hexdigest()}
+    return {"vocabulary": vocabulary, "training data": rows.hexdigest()}
 
 
 def vocabulary_digest(codecs: dict[str, Codec], labels: list[str]) -> str:
@@ -59,7 +63,7 @@ def check_same(saved: TrainConfig, config: TrainConfig, where: str) -> None:
 def check_batches(saved: TrainConfig, config: TrainConfig, where: str) -> None:
     """Raise CheckpointError where an epoch that is under way would be cut otherwise, and skip or repeat rows."""
     old, new = flat_options(saved), flat_options(config)
-    keys = ("batch_tokens", "dataset.batch_size", "accumulate")
+    keys = ("batch_tokens", "dataset.batch_size", "dataset.window", "accumulate")
     _refuse([(key, old.get(key), new.get(key)) for key in keys], f"{where} (which stands within an epoch)")
 
 

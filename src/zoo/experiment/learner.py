@@ -11,7 +11,9 @@ from zoo.config import TorchtextConfig, TrainConfig
 from zoo.data import Data, Loader, Sizes
 from zoo.data.corpus import Corpus
 from zoo.data.loader import Shares
+from zoo.data.prepared import ShardedCorpus
 from zoo.data.torchtext_data import build_iterator
+from zoo.data.windows import WindowLoader
 from zoo.distributed import exchanging, processes, rank
 from zoo.errors import CheckpointError, ConfigError
 from zoo.experiment.machine import random_states, restore_random_states
@@ -130,17 +132,28 @@ class Learner:
         restore_random_states(saved.part("random"), values["random"])
 
 
-def build_loader(config: TrainConfig, data: Data, corpus: Corpus, model: nn.Module, *, train: bool) -> Any:
+def build_loader(
+    config: TrainConfig, data: Data, corpus: Corpus | ShardedCorpus, model: nn.Module, *, train: bool
+) -> Any:
     """Return what yields the batches of a part: a Loader, or a torchtext iterator where the dataset asks for one."""
     if not isinstance(config.dataset, TorchtextConfig):
-        loader = Loader(corpus, batch_tokens=config.batch_tokens, seed=config.seed, shuffle=train)
+        loader = load(config, corpus, shuffle=train)
         return Shares(loader, rank=rank(), world_size=processes()) if train and processes() > 1 else loader
     if processes() > 1:
         raise ConfigError("dataset=torchtext trains in one process; use dataset=pairs or dataset=labelled for several")
+    assert not isinstance(corpus, ShardedCorpus)
     size = config.dataset.batch_size
     return build_iterator(
         corpus, data.codecs, model, batch_size=size, seed=config.seed, train=train, labels=data.labels
     )
+
+
+def load(config: TrainConfig, corpus: Corpus | ShardedCorpus, *, shuffle: bool) -> Loader | WindowLoader:
+    """Return what yields the zoo's own batches, of a corpus in memory or in shards."""
+    options = {"batch_tokens": config.batch_tokens, "seed": config.seed}
+    if isinstance(corpus, ShardedCorpus):
+        return WindowLoader(corpus, window=config.dataset.window, **options)
+    return Loader(corpus, shuffle=shuffle, **options)
 
 
 def kept_by(config: TrainConfig) -> set[str]:

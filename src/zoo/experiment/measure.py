@@ -2,7 +2,6 @@
 
 from typing import Any, NamedTuple
 
-import numpy as np
 from torch import nn
 
 from zoo.config import Direction, TrainConfig, monitor_of
@@ -54,10 +53,9 @@ def counts_of(data: Data) -> dict[str, dict[str, int]]:
     held = {"valid": data.valid, "test": data.test}
     scored = {split: scored_size(part) for split, part in held.items() if part is not None}
     sizes = {"train": len(data.train), **scored}
-    if not isinstance(data.train, TextCorpus):
+    if not data.labels:
         return {"sizes": sizes}
-    rows = np.bincount(data.train.labels[data.train.labels >= 0], minlength=len(data.labels))
-    return {"sizes": sizes, "labels": dict(zip(data.labels, rows.tolist(), strict=True))}
+    return {"sizes": sizes, "labels": dict(zip(data.labels, data.label_counts(), strict=True))}
 
 
 def scored_size(corpus: Corpus) -> int:
