@@ -1,6 +1,7 @@
 """Feature selection by a score of each feature: PCA's loadings, variance, chi-square, information gain."""
 
 import math
+import warnings
 from typing import NamedTuple
 
 import numpy as np
@@ -97,7 +98,9 @@ def information_gain(x: Array, y: Array | None = None, *, count: int, seed: int 
     discrete = np.column_stack([discretize(column, bins) for column in x.T])
     targets = given.reshape(len(given), -1).T if is_numeric(given) else [given.astype(str)]
     codes = [discretize(target, bins) if is_numeric(given) else target for target in targets]
-    gains = [mutual_info_classif(discrete, code, discrete_features=True) for code in codes]
+    with warnings.catch_warnings():  # scikit-learn takes many classes for a regression, which labels never are
+        warnings.filterwarnings("ignore", message="The number of unique classes")
+        gains = [mutual_info_classif(discrete, code, discrete_features=True) for code in codes]
     return best_of("information_gain", np.sum(gains, axis=0) / math.log(2), count)
 
 
