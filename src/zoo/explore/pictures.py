@@ -203,7 +203,7 @@ def _scatter(found: Findings, clustered: Clustered) -> Picture:
         figure,
         f"Points in the colors of their clusters, with the centers. Points in each: {', '.join(counts)}.",
         "Two dimensions of those that were clustered: what overlaps here may lie apart in others."
-        + (" Gray crosses are noise, small marks border points." if "kinds" in clustering.evidence else ""),
+        + (" Black crosses are noise, small marks border points." if "kinds" in clustering.evidence else ""),
     )
 
 

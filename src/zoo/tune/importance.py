@@ -8,7 +8,7 @@ from optuna import Study
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.trial import TrialState
 
-from zoo.record.drawing import COLORS, blank_figure
+from zoo.record.drawing import COLORS, blank_figure, whole_ticks
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -53,8 +53,6 @@ def importance_figure(importance: Mapping[str, float], metric: str, left_out: Se
 
 def history_figure(study: Study, metric: str) -> "Figure":
     """Draw the value of each finished trial, the best so far, and where trials were pruned."""
-    from matplotlib.ticker import MaxNLocator
-
     trials = study.get_trials(deepcopy=False)
     done = [(trial.number + 1, trial.value) for trial in trials if trial.state == TrialState.COMPLETE]
     numbers, values = (np.array(part, dtype=float) for part in zip(*done, strict=True))
@@ -68,7 +66,7 @@ def history_figure(study: Study, metric: str) -> "Figure":
         axes.scatter(*zip(*pruned, strict=True), marker="x", color=COLORS[3], label="pruned, at its last epoch")
     axes.set_xlabel("trial")
     axes.set_ylabel(f"valid {metric}")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    whole_ticks(axes)
     axes.legend()
     return figure
 
