@@ -13,7 +13,7 @@ from zoo.config import Task, Tokenizer, TrainConfig, task_of
 from zoo.data.corpus import Corpus, Sequences, TextCorpus
 from zoo.data.splits import Rows
 from zoo.errors import ConfigError, DataError, unknown
-from zoo.explore.probe import drawn
+from zoo.explore.probe import sample_rows
 from zoo.explore.table import LABEL, Table, read_table
 from zoo.metrics import Array
 
@@ -215,7 +215,7 @@ def tfidf(texts: Sequence[str], *, words: bool, where: str) -> tuple[Array, tupl
 
 def _some(count: int, labels: Array | None, limit: int, seed: int) -> tuple[Array, tuple[str, ...]]:
     """Return the numbers of at most `limit` of `count` points, of each label the same share, and a note of it."""
-    return drawn(np.arange(count), labels, most=limit or count, seed=seed)
+    return sample_rows(np.arange(count), labels, most=limit or count, seed=seed)
 
 
 def _taken(table: Table, rows: Array) -> Table:
