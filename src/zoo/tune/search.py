@@ -136,8 +136,6 @@ class Search:
         seed = np.random.SeedSequence((self.config.seed, number)).generate_state(1)
         self.study.sampler = TPESampler(seed=int(seed[0]))
 
-    # ---- one trial
-
     def _try(self, trial: Trial, deadline: float) -> None:
         settings = active(self.space, self.base, lambda setting: setting.suggest(trial))
         trial.set_user_attr("settings", settings)
@@ -213,8 +211,6 @@ class Search:
         trial.set_user_attr("failure", {"exit_code": code, "error": error_line(error)})
         self.study.tell(trial, state=TrialState.FAIL)
         self.note(f"[{trial.number + 1}] failed with exit code {code}: {error_line(error)}")
-
-    # ---- the table
 
     def rows(self) -> list[Row]:
         """Return a row for each trial that was begun, the best first."""
