@@ -211,12 +211,16 @@ def _plane(found: Findings, clustered: Clustered) -> tuple[Reduction | None, tup
     """Return the reduction in whose plane clusters of unreduced points are shown, and the names of its axes."""
     if found.main is not None:
         chosen = found.main.selection
-        names = [found.source.table.names[one] for one in chosen.chosen[:2]] if chosen else []
-        return None, tuple([*names, "component 1", "component 2"][:2] if len(names) != 1 else [names[0], ""])  # type: ignore[return-value]
+        all_names, numbers = found.source.table.names, chosen.chosen if chosen else ()
+        return None, _first_two([all_names[one] for one in numbers] or ["component 1", "component 2"])
     if clustered.points.shape[1] <= 2:
-        return None, (*found.source.table.names, "")[:2]  # type: ignore[return-value]
+        return None, _first_two(found.source.table.names)
     plane = plane_of(found.beside["pca"], found.data)
     return plane, ("component 1 of pca", "component 2 of pca")
+
+
+def _first_two(names: Sequence[str]) -> tuple[str, str]:
+    return names[0], names[1] if len(names) > 1 else ""
 
 
 def _moved(plane: Reduction, centers: Array) -> Array:

@@ -1,6 +1,6 @@
 """Feature extraction by name, and how many components there should be."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -61,13 +61,13 @@ def choose_components(
             require_y(name, y)
         shares = spectrum(fit_scaling(x, scaling).apply(x))
         return Choice(min(most, broken_stick(shares)), f"broken stick of PCA{smaller}")
-    options = {"scaling": scaling, "folds": folds, "seed": seed}
+    options: dict[str, Any] = {"scaling": scaling, "folds": folds, "seed": seed}
     if name == "pls":
-        curve = prediction_curve(x, y, pls, most, **options)  # type: ignore[arg-type]
+        curve = prediction_curve(x, y, pls, most, **options)
     elif is_numeric(y):
-        curve = prediction_curve(x, y, pca, most, **options)  # type: ignore[arg-type]
+        curve = prediction_curve(x, y, pca, most, **options)
     else:
-        curve = probe_curve(x, y, pca, counts_up_to(most), **options)  # type: ignore[arg-type]
+        curve = probe_curve(x, y, pca, counts_up_to(most), **options)
     return Choice(curve.fewest(), _rule(name, curve) + smaller, curve)
 
 
