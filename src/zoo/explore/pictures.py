@@ -19,6 +19,7 @@ from zoo.explore.projection import Reduction
 from zoo.explore.reducing import plane_of
 from zoo.explore.targets import is_numeric
 from zoo.metrics import Array
+from zoo.record.drawing import text_style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -191,11 +192,12 @@ def _scatter(found: Findings, clustered: Clustered) -> Picture:
         points = plane.scores
     figure = scatter_figure(points, clustering)
     axes = figure.axes[0]
+    style = text_style(names)
     if points.shape[1] > 1:
-        axes.set_xlabel(names[0])
-        axes.set_ylabel(names[1])
+        axes.set_xlabel(names[0], **style)
+        axes.set_ylabel(names[1], **style)
     else:
-        axes.set_ylabel(names[0])
+        axes.set_ylabel(names[0], **style)
     counts = [f"{name}: {(clustering.labels == number).sum():,}" for number, name in cluster_names(clustering.labels)]
     return Picture(
         "clusters",
