@@ -19,7 +19,8 @@ BINS = 10
 class Selection(NamedTuple):
     """Which features were chosen: their numbers, the best first or in the order of choosing.
 
-    scores (features) are there where each feature has one. curve holds a wrapper's score after each of its steps.
+    scores (features) are there where each feature has one. curve holds a wrapper's score after each of its steps: of
+    points that its probes hold out, but by which it chooses, so that it flatters the choice.
     """
 
     name: str

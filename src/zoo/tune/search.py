@@ -44,7 +44,7 @@ class Budget(NamedTuple):
 
 
 class Pruned(Ended):
-    """A trial that is worse than the median of those before it at the same epoch."""
+    """A trial whose best value so far is worse than the median of those before it at the same epoch."""
 
 
 class NoLock:
@@ -201,7 +201,9 @@ class Search:
         if epoch not in known:
             trial.report(values[f"valid_{self.metric}"], epoch)
         if not over and trial.should_prune():
-            raise Pruned(f"pruned after epoch {epoch}: its {self.metric} is worse than the median of the trials before")
+            raise Pruned(
+                f"pruned after epoch {epoch}: its best {self.metric} is worse than the median of the trials before"
+            )
 
     def _fail(self, trial: Trial, error: Exception) -> None:
         """Count a trial whose numbers or whose memory gave out; anything else is raised."""
