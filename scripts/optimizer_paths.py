@@ -2,8 +2,8 @@
 
     python scripts/optimizer_paths.py --out docs/images/optimizer_paths.png
 
-The valley is ten times steeper across than along, in slope at equal distance: SGD zig-zags from side to side, momentum
-rolls in curves, AdaGrad, RMSProp and Adam scale the two directions apart (after Saito, "Deep Learning from Scratch").
+At equal distance the valley is twenty times as steep across as along: SGD zig-zags from side to side, momentum rolls in
+curves, AdaGrad, RMSProp and Adam scale the two directions apart (after Saito, "Deep Learning from Scratch").
 """
 
 import argparse
@@ -52,9 +52,9 @@ def draw(path: Path) -> None:
     """Draw one panel for each optimizer."""
     figure = blank_figure(9, 6)
     panels = figure.subplots(3, 2, sharex=True, sharey=True).ravel()
-    x, y = np.meshgrid(np.linspace(-8, 8, 200), np.linspace(-3, 3, 100))
+    x, y = torch.meshgrid(torch.linspace(-8, 8, 200), torch.linspace(-3, 3, 100), indexing="xy")
     for number, (axes, (name, build)) in enumerate(zip(panels, OPTIMIZERS.items(), strict=False)):
-        axes.contour(x, y, x**2 / 20 + y**2, levels=np.linspace(0.1, 2.2, 8) ** 2, colors="#cccccc", linewidths=0.7)
+        axes.contour(x, y, height(x, y), levels=np.linspace(0.1, 2.2, 8) ** 2, colors="#cccccc", linewidths=0.7)
         axes.plot(*path_of(build).T, "o-", color=COLORS[number], markersize=3, linewidth=1)
         axes.plot(0, 0, "+", color="black")
         axes.set_title(name, fontsize="medium")

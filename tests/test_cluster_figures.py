@@ -9,24 +9,24 @@ from matplotlib.collections import PathCollection
 
 from zoo.explore.cluster_figures import (
     choice_figure,
-    cluster_figures,
+    cluster_style,
     dendrogram_figure,
     k_distance_figure,
     scatter_figure,
     silhouette_figure,
-    style_of,
 )
 from zoo.explore.clustering import CLUSTERINGS, cluster
 from zoo.explore.validity import inside
 from zoo.metrics import Array
-from zoo.record.attention import figure_pixels
+from zoo.record.drawing import figure_pixels
 
-NAMES = {
-    "kmeans": {"scatter", "silhouette", "choice"},
-    "kmedoids": {"scatter", "silhouette", "choice"},
-    "hierarchical": {"scatter", "silhouette", "dendrogram"},
-    "dbscan": {"scatter", "silhouette", "k_distance"},
+OWN = {
+    "kmeans": choice_figure,
+    "kmedoids": choice_figure,
+    "hierarchical": dendrogram_figure,
+    "dbscan": k_distance_figure,
 }
+"""The figure that a method has beside those that all have."""
 
 
 def blobs(features: int = 2) -> Array:
@@ -35,12 +35,12 @@ def blobs(features: int = 2) -> Array:
 
 
 @pytest.mark.parametrize("method", CLUSTERINGS)
-def test_every_method_has_its_figures_and_they_can_be_rendered(method: str) -> None:
-    points = blobs()
+def test_the_figures_of_one_point_and_of_many_can_be_rendered(method: str) -> None:
     for count in (1, 45):
-        figures = cluster_figures(points[:count], cluster(points[:count], method))
-        assert set(figures) == NAMES[method]
-        assert all(figure_pixels(figure).std() > 1 for figure in figures.values())
+        points = blobs()[:count]
+        found = cluster(points, method)
+        figures = scatter_figure(points, found), silhouette_figure(points, found.labels), OWN[method](found)
+        assert all(figure_pixels(figure).std() > 1 for figure in figures)
 
 
 def test_a_scatter_has_all_points_by_cluster_and_the_centers() -> None:
@@ -75,7 +75,7 @@ def test_the_cut_of_the_dendrogram_crosses_as_many_lines_as_there_are_clusters()
     feet = [(up[0], up[1]) for up in (np.asarray(one.get_ydata()) for one in merges)]
     feet += [(up[3], up[2]) for up in (np.asarray(one.get_ydata()) for one in merges)]
     assert sum(low < height < high for low, high in feet) == 4
-    assert sum(one.get_color() == style_of(-1)[0] for one in merges) == 3
+    assert sum(one.get_color() == cluster_style(-1)[0] for one in merges) == 3
     assert len(axes.get_xticklabels()) == 12
 
 
@@ -95,17 +95,20 @@ def test_the_silhouettes_mean_is_the_one_that_is_reported() -> None:
 
 
 def test_clusters_differ_in_color_or_marker() -> None:
-    styles = [style_of(number) for number in range(-1, 56)]
-    assert len(set(styles)) == 57
-    assert len({color for color, _ in styles[1:9]}) == 8
+    styles = [cluster_style(number) for number in range(-1, 80)]
+    assert len(set(styles)) == 81
+    assert len({color for color, _ in styles[:11]}) == 11
 
 
 def test_no_figure_imports_pyplot() -> None:
     script = (
         "import sys; from zoo.explore.clustering import cluster;"
-        "from zoo.explore.cluster_figures import cluster_figures;"
+        "from zoo.explore import cluster_figures as figures;"
         "points = [[0.0, 1], [1, 0], [9, 9], [8, 9]];"
-        "[cluster_figures(points, cluster(points, method)) for method in ('kmeans', 'hierarchical', 'dbscan')];"
+        "found = cluster(points, 'hierarchical');"
+        "figures.scatter_figure(points, found); figures.silhouette_figure(points, found.labels);"
+        "figures.dendrogram_figure(found); figures.choice_figure(cluster(points, 'kmeans'));"
+        "figures.k_distance_figure(cluster(points, 'dbscan'));"
         "assert 'matplotlib.pyplot' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", script], check=True)

@@ -23,11 +23,9 @@ from zoo.explore.options import REDUCE
 from zoo.explore.saving import prepared
 from zoo.explore.sources import Source
 from zoo.explore.table import Table
+from zoo.explore.validity import INSIDE, OUTSIDE
 from zoo.metrics import Array
 from zoo.storage import alone
-
-INSIDE = ("sse", "silhouette", "dunn", "davies_bouldin", "calinski_harabasz")
-OUTSIDE = ("rand", "adjusted_rand", "jaccard", "nmi", "purity")
 
 
 def write_table(path: Path, data: Any, *, texts: bool = False) -> tuple[Array, Array]:

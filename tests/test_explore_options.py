@@ -10,11 +10,9 @@ from zoo.errors import ConfigError
 from zoo.explore import options
 from zoo.explore.clustering import CLUSTERINGS
 from zoo.explore.distances import METRICS
-from zoo.explore.hierarchy import LINKAGES
 from zoo.explore.kmeans import RULES
 from zoo.explore.options import plan_of
 from zoo.explore.reduction import REDUCTIONS
-from zoo.explore.scaling import SCALINGS
 from zoo.explore.selection import SELECTIONS
 
 
@@ -23,8 +21,6 @@ def test_the_names_are_those_of_what_does_the_work() -> None:
     assert tuple(SELECTIONS) == options.SELECTION
     assert tuple(CLUSTERINGS) == options.CLUSTER
     assert tuple(METRICS) == options.DISTANCE
-    assert tuple(LINKAGES) == options.LINKAGE
-    assert tuple(SCALINGS) == options.SCALE
     assert set(RULES) == set(options.RULES)
 
 

@@ -25,7 +25,7 @@ from zoo.data.corpus import Sequences
 from zoo.errors import CheckpointError, ConfigError, DataError
 from zoo.evaluation import Setting
 from zoo.experiment import open_run, train
-from zoo.explore.sources import check_labels, dataset_source, run_source, table_source, tfidf, token_source
+from zoo.explore.sources import LEARNED, check_labels, dataset_source, run_source, table_source, tfidf, token_source
 from zoo.explore.states import text_states
 
 Toy = Callable[..., TrainConfig]
@@ -113,6 +113,14 @@ def test_files_stand_in_for_the_part_and_what_has_no_known_label_is_left_out(her
     assert found.texts == ("ab ab", "b b")
     assert found.rows.tolist() == [0, 2]
     assert found.notes == ("left out, since empty or of a label that the run does not know: 1",)
+
+
+def test_states_of_texts_that_a_run_has_learned_with_their_labels_say_so(here: Path, toy: Toy) -> None:
+    Path("texts.tsv").write_text(LABELLED, encoding="utf-8")
+    run = trained(toy, model=ClassifierConfig(hidden_size=8, embedding_size=8),
+                  dataset=LabelledConfig(train="texts.tsv", valid="texts.tsv"))  # fmt: skip
+    assert run_source(str(run), split="train").notes == (LEARNED,)
+    assert run_source(str(run), data=["texts.tsv"]).notes == run_source(str(run)).notes == ()
 
 
 def test_token_vectors_are_those_of_the_table_without_the_reserved(here: Path, toy: Toy) -> None:

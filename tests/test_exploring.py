@@ -15,6 +15,7 @@ from zoo.explore.pictures import pictures_of
 from zoo.explore.report import report_of
 from zoo.explore.sources import Source
 from zoo.explore.table import Table
+from zoo.record.drawing import figure_pixels
 
 
 def source(*, points: int = 40, labels: bool = True) -> Source:
@@ -93,6 +94,16 @@ def test_every_picture_says_in_words_what_it_shows() -> None:
         assert picture.alt.endswith(".")
         assert picture.reading.endswith(".")
         assert any(letter.isdigit() for letter in picture.alt), picture.name
+
+
+@pytest.mark.parametrize("options", [{}, {"reduce": "variance", "components": 2}])
+def test_names_of_features_at_the_axes_are_no_formulas(options: dict[str, Any]) -> None:
+    given = source()
+    table = Table(given.table.x[:, :2], ("$\\frac$", "키"), given.table.labels)
+    one = found(given._replace(table=table), cluster="kmeans", clusters="2", **options)
+    (picture,) = (picture for picture in pictures_of(one) if picture.name == "clusters")
+    assert {picture.figure.axes[0].get_xlabel(), picture.figure.axes[0].get_ylabel()} == {"$\\frac$", "키"}
+    assert figure_pixels(picture.figure).std() > 1
 
 
 def test_tables_have_heads_and_what_is_not_defined_is_said() -> None:

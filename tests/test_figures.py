@@ -10,8 +10,7 @@ from zoo.explore.figures import curves_figure, explained_figure, scatter, side_b
 from zoo.explore.probe import Curve
 from zoo.explore.projection import Reduction, pca, pls
 from zoo.metrics import Array
-from zoo.record.attention import figure_pixels
-from zoo.record.drawing import COLORS, MARKERS
+from zoo.record.drawing import figure_pixels, style_of
 
 
 def reductions() -> tuple[list[Reduction], Array]:
@@ -67,8 +66,7 @@ def test_numbers_get_a_bar_of_colors_and_no_labels_one_color() -> None:
 
 
 def test_every_class_has_a_color_and_marker_of_its_own_up_to_eighty() -> None:
-    looks = {(COLORS[n % len(COLORS)], MARKERS[(n + n // len(COLORS)) % len(MARKERS)]) for n in range(40)}
-    assert len(looks) == 40
+    assert len({style_of(number) for number in range(80)}) == 80
 
 
 def test_a_legend_names_the_largest_of_many_classes() -> None:

@@ -66,6 +66,12 @@ def test_intervals_hold_equally_many_of_distinct_values() -> None:
     assert np.bincount(discretize(np.random.default_rng(0).permutation(50).astype(float), 5)).tolist() == [10] * 5
 
 
+def test_labels_that_are_nearly_all_different_are_classes_still() -> None:
+    numbers = np.arange(30)
+    found = information_gain(numbers[:, None] / 30, np.array([f"id {number}" for number in numbers]), count=1)
+    assert found.scores == pytest.approx([np.log2(10)])  # a label tells its interval
+
+
 def test_chi_square_of_a_table_of_counts_is_known() -> None:
     """Class a has 2 of 4 points and 9 of 12 counts: (9 - 6)^2 / 6 + (3 - 6)^2 / 6 = 3."""
     x = np.array([[4.0, 1, 0], [5, 1, 0], [1, 1, 0], [2, 1, 0]])

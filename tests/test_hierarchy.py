@@ -9,7 +9,6 @@ from scipy.cluster.hierarchy import fcluster
 from zoo.errors import ConfigError
 from zoo.explore.distances import pairwise
 from zoo.explore.hierarchy import (
-    LINKAGES,
     cut,
     cut_height,
     dendrogram_lines,
@@ -17,6 +16,7 @@ from zoo.explore.hierarchy import (
     merge,
     widest_gap,
 )
+from zoo.explore.options import LINKAGE
 from zoo.metrics import Array
 
 BACTERIA = np.array(
@@ -49,7 +49,7 @@ def test_centroid_merges_at_the_distance_of_means_and_ward_at_the_root_of_what_i
     assert merge(square, "ward")[:, 2] == pytest.approx([2, 8 * np.sqrt(2 * 2 / 3)])
 
 
-@pytest.mark.parametrize("linkage", LINKAGES)
+@pytest.mark.parametrize("linkage", LINKAGE)
 def test_separate_groups_are_found_at_the_widest_gap(linkage: str) -> None:
     found = hierarchical(separate(), linkage=linkage)
     assert found.chosen["k"] == 3
@@ -93,7 +93,7 @@ def test_points_outside_of_the_sample_go_with_the_nearest_of_it() -> None:
     assert (hierarchical(points, limit=40, linkage="single").labels == found.labels).all()
 
 
-@pytest.mark.parametrize("linkage", LINKAGES)
+@pytest.mark.parametrize("linkage", LINKAGE)
 def test_one_point_and_equal_points_are_one_cluster(linkage: str) -> None:
     for count in (1, 2, 5):
         found = hierarchical(np.ones((count, 2)), linkage=linkage)

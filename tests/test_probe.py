@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from zoo.errors import ConfigError, DataError
-from zoo.explore.probe import Curve, drawn, folds_of, majority, probe_accuracy, probe_curve, splits
+from zoo.explore.probe import Curve, folds_of, majority, probe_accuracy, probe_curve, sample_rows, splits
 from zoo.explore.projection import Reduction, pca, pls
 from zoo.explore.selection import Selecting
 from zoo.metrics import Array
@@ -98,10 +98,10 @@ def test_what_cannot_be_probed_is_refused() -> None:
 
 def test_a_sample_keeps_the_shares_of_labels_and_the_rare_ones() -> None:
     labels = np.array(["a"] * 600 + ["b"] * 390 + ["c"] * 10)
-    rows, notes = drawn(labels, labels, most=100)
+    rows, notes = sample_rows(labels, labels, most=100)
     assert [int((labels[rows] == one).sum()) for one in "abc"] == [60, 39, 5]
     assert notes == ("104 of 1,000 points, drawn at random",)
-    assert rows.tolist() == sorted(set(rows.tolist())) == drawn(labels, labels, most=100)[0].tolist()
-    assert drawn(labels, None, most=100, seed=2)[0].tolist() != drawn(labels, None, most=100)[0].tolist()
-    everything, silence = drawn(labels, labels, most=1000)
+    assert rows.tolist() == sorted(set(rows.tolist())) == sample_rows(labels, labels, most=100)[0].tolist()
+    assert sample_rows(labels, None, most=100, seed=2)[0].tolist() != sample_rows(labels, None, most=100)[0].tolist()
+    everything, silence = sample_rows(labels, labels, most=1000)
     assert (len(everything), silence) == (1000, ())

@@ -35,8 +35,8 @@ from zoo.record import (
     save_figure,
     show,
 )
-from zoo.record.attention import _glyphs, figure_pixels, font_families
 from zoo.record.confusion import confusion_counts
+from zoo.record.drawing import _glyphs, figure_pixels, font_families
 from zoo.record.histogram import spread
 from zoo.record.text import epoch_line, visible
 

@@ -23,10 +23,6 @@ stands alone, and TensorBoard's event file with the points for the Projector. SO
 overrides: zoo explore movie_reviews dataset.source=imdb. Without --reduce and --cluster: pca and kmeans."""
 SPLITS = ("train", "valid", "test")
 TABLES = (".csv", ".npy")
-VALIDITY = {
-    "inside": ("silhouette", "dunn", "davies_bouldin", "calinski_harabasz", "sse"),
-    "outside": ("rand", "adjusted_rand", "jaccard", "nmi", "purity"),
-}
 
 
 def explore(arguments: list[str]) -> int:
@@ -221,6 +217,8 @@ def _reduced(report: dict[str, Any], prefix: str) -> str:
 
 
 def _clusters(report: dict[str, Any]) -> list[list[str]]:
+    from zoo.explore.validity import INSIDE, OUTSIDE
+
     sizes = list(report["sizes"].items())
     told = ", ".join(f"{size:,} noise" if name == "noise" else f"{size:,}" for name, size in sizes[:10])
     more = ", ..." if len(sizes) > 10 else ""
@@ -229,7 +227,7 @@ def _clusters(report: dict[str, Any]) -> list[list[str]]:
     why = f"{rule}; {', '.join(others)}" if others else rule
     what = f"{_counted(report['clusters'], 'cluster')} ({why}): {told}{more} points"
     lines = [[report["cluster"], what]]
-    for title, names in VALIDITY.items():
+    for title, names in (("inside", INSIDE), ("outside", OUTSIDE)):
         figures = [f"{name} {_figure(report[name])}" for name in names if name in report]
         lines += [[title, ", ".join(figures)]] if figures else []
     return lines

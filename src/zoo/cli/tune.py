@@ -4,25 +4,34 @@ import argparse
 import json
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from random import Random
 from textwrap import fill
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zoo.cli import overrides as checking
 from zoo.cli.compose import folder
 from zoo.cli.runs import Parser
 from zoo.cli.streams import complain, say
 from zoo.cli.tables import WIDTH, leaderboard
-from zoo.config import GROUPS, TrainConfig, monitor_of, title_of
+from zoo.config import GROUPS, TrainConfig, monitor_of, title_of, to_dict
 from zoo.errors import CheckpointError, ConfigError, StorageError, ZooError
+from zoo.storage import alone
+from zoo.tune.rows import Row
+from zoo.tune.space import Setting, active, read_space, text_of
+
+if TYPE_CHECKING:
+    from zoo.tune.search import Search
 
 STUDIES = Path("runs", "tune")
 DRAWS = 100
 """Settings that are drawn from a space and checked before the first trial."""
+
+Build = Callable[[Mapping[str, str]], TrainConfig]
+"""Makes a trial's config of its settings."""
 
 DESCRIPTION = """\
 Search for good settings of a model: each trial is a run of zoo-train with settings that Optuna proposes, judged by the
@@ -85,9 +94,6 @@ def _typed(words: list[str]) -> dict[str, str]:
     return {item.key: item.texts[0] for item in parsed}
 
 
-# ---- the space
-
-
 def _space_file(name: str | None, model: str) -> tuple[str, str]:
     """Return where the space of a search stands, and its text."""
     path = Path(os.path.expanduser(name)) if name is not None else folder() / "tune" / f"{model}.yaml"
@@ -99,9 +105,8 @@ def _space_file(name: str | None, model: str) -> tuple[str, str]:
         raise ConfigError(f"{name}: cannot be read; copy a space with zoo tune --show-space > {name}") from error
 
 
-def _space(text: str, where: str, typed: dict[str, str]) -> list[Any]:
+def _space(text: str, where: str, typed: dict[str, str]) -> list[Setting]:
     """Return the settings to vary, without those that are typed."""
-    from zoo.tune.space import read_space
 
     def hint_of(key: str, others: dict[str, str]) -> Any:
         chosen = checking.choices({**typed, **{name: value for name, value in others.items() if "." not in name}})
@@ -116,8 +121,8 @@ def _space(text: str, where: str, typed: dict[str, str]) -> list[Any]:
     return left
 
 
-def _builder(typed: dict[str, str], base: TrainConfig) -> Any:
-    """Return what makes a trial's config of its settings."""
+def _builder(typed: dict[str, str], base: TrainConfig) -> Build:
+    """Return what makes configs of settings beside what is typed; all must be judged by the data of `base`."""
 
     def build(settings: Mapping[str, str]) -> TrainConfig:
         config = checking.config_of({**typed, **settings})
@@ -130,9 +135,6 @@ def _builder(typed: dict[str, str], base: TrainConfig) -> Any:
 
 def _texts(config: TrainConfig) -> dict[str, str]:
     """Return the text of every option, and of the choice of each group."""
-    from zoo.config import to_dict
-    from zoo.tune.space import text_of
-
     found: dict[str, str] = {}
     for key, value in to_dict(config).items():
         if isinstance(value, dict):
@@ -143,10 +145,8 @@ def _texts(config: TrainConfig) -> dict[str, str]:
     return found
 
 
-def _check_space(space: list[Any], given: dict[str, str], build: Any, where: str) -> None:
+def _check_space(space: list[Setting], given: dict[str, str], build: Build, where: str) -> None:
     """Build configs from all over the space, so that no trial meets a wrong one; ConfigError names the settings."""
-    from zoo.tune.space import active
-
     random = Random(0)
     for number, setting in enumerate(space):
         for key in setting.when:
@@ -158,18 +158,12 @@ def _check_space(space: list[Any], given: dict[str, str], build: Any, where: str
         for share in [(number + 0.5) / count if setting.choices else float(number) for number in range(count)]:
             _build_at(space, given, build, where, {setting.key: share})
     for _ in range(DRAWS):
-        settings = active(space, given, lambda setting: setting.at(random.random()))
-        _built(build, settings, where)
+        _build_at(space, given, build, where, {setting.key: random.random() for setting in space})
 
 
-def _build_at(space: list[Any], given: dict[str, str], build: Any, where: str, shares: dict[str, float]) -> None:
-    from zoo.tune.space import active
-
+def _build_at(space: list[Setting], given: dict[str, str], build: Build, where: str, shares: dict[str, float]) -> None:
+    """Build the config at some shares of the ranges and choices, 0 where none is given; ConfigError says what it is."""
     settings = active(space, given, lambda setting: setting.at(shares.get(setting.key, 0.0)))
-    _built(build, settings, where)
-
-
-def _built(build: Any, settings: dict[str, str], where: str) -> None:
     try:
         build(settings)
     except ConfigError as error:
@@ -184,18 +178,14 @@ def _needs_optuna() -> None:
         raise ConfigError("zoo tune needs Optuna, which is not installed: pip install 'zoo[tune]'") from error
 
 
-# ---- the search
-
-
 def _search(
     options: argparse.Namespace,
     base: TrainConfig,
-    space: list[Any],
+    space: list[Setting],
     given: dict[str, str],
-    build: Any,
+    build: Build,
     identity: dict[str, Any],
 ) -> int:
-    from zoo.storage import alone
     from zoo.tune.search import Budget, Search
 
     path = _directory(options.out, base, identity)
@@ -243,14 +233,14 @@ def _is_same(record: dict[str, Any], identity: dict[str, Any]) -> bool:
     return all(record.get(key) == value for key, value in identity.items())
 
 
-def _outcome(search: Any, rows: list[Any], words: list[str]) -> dict[str, Any]:
+def _outcome(search: "Search", rows: list[Row], words: list[str]) -> dict[str, Any]:
     """Return what there is to say of a search, and draw its pictures."""
     from zoo.record import save_figure
     from zoo.tune.importance import history_figure, importance_figure, importance_of, not_judged
     from zoo.tune.search import written
 
     best = search.best()
-    found = {
+    found: dict[str, Any] = {
         "directory": str(search.path),
         "metric": search.metric,
         "direction": search.direction,
@@ -268,7 +258,7 @@ def _outcome(search: Any, rows: list[Any], words: list[str]) -> dict[str, Any]:
     return found
 
 
-def _shown(found: dict[str, Any], rows: list[Any]) -> str:
+def _shown(found: dict[str, Any], rows: list[Row]) -> str:
     path, shares = found["directory"], found["importance"]
     lines = [leaderboard(rows, "trial", first=list(shares))]
     if shares:
@@ -284,7 +274,7 @@ def _shown(found: dict[str, Any], rows: list[Any]) -> str:
     return "\n".join(lines)
 
 
-def _exit_code(rows: list[Any], path: Path) -> int:
+def _exit_code(rows: list[Row], path: Path) -> int:
     """Return 0 where a trial has finished, else the code of the first failure."""
     if any(row.status == "finished" for row in rows):
         return 0

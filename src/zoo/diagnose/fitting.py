@@ -134,9 +134,6 @@ def plateau(curves: Curves) -> Finding | None:
     return Finding("plateau", Severity.minor, f"no progress since epoch {since}", evidence, cures)
 
 
-# ---- what to try
-
-
 def regularizers(config: TrainConfig) -> list[Advice]:
     """Return the regularizers that a run does not use, the strongest first."""
     model, data, dropout = config.model, config.dataset, getattr(config.model, "dropout", 1.0)

@@ -162,9 +162,6 @@ def dead_units(curves: Curves) -> Finding | None:
     return Finding("dead units", Severity.serious, "ReLU units are dead", evidence, cures)
 
 
-# ---- what to try
-
-
 def usual_rate(curves: Curves) -> float:
     """Return the default learning rate of a run's optimizer; NaN under noam, which has a scale of its own."""
     config = curves.config

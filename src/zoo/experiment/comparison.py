@@ -9,8 +9,7 @@ from zoo.errors import DataError
 from zoo.experiment.curves import Curves
 from zoo.experiment.naming import names_of
 from zoo.metrics import Array
-from zoo.record.attention import font_families
-from zoo.record.drawing import COLORS, MARKERS, blank_figure
+from zoo.record.drawing import blank_figure, font_families, style_of, whole_ticks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,8 +40,7 @@ def grouped(runs: Sequence[Curves], paths: Sequence[str]) -> list[Group]:
     found: dict[str, list[Curves]] = {}
     for name, (one, _) in zip(names, drawn, strict=True):
         found.setdefault(name, []).append(one)
-    return [Group(name, members, COLORS[n % len(COLORS)], MARKERS[n % len(MARKERS)])
-            for n, (name, members) in enumerate(found.items())]  # fmt: skip
+    return [Group(name, members, *style_of(number)) for number, (name, members) in enumerate(found.items())]
 
 
 def comparison_figure(runs: Sequence[Curves], paths: Sequence[str], *, by: str = "epoch") -> "Figure":
@@ -61,7 +59,7 @@ def comparison_figure(runs: Sequence[Curves], paths: Sequence[str], *, by: str =
         axes.set_xlabel(BY[by])
         axes.set_ylabel(metric)
         if by == "epoch":
-            _whole_numbers(axes)
+            whole_ticks(axes)
     _legend(figure, panels[0], groups)
     return figure
 
@@ -81,12 +79,6 @@ def _stacked(group: Group, name: str) -> Array:
     """Return the figures of a name (runs, epochs), as many epochs as all runs have."""
     count = min(map(len, group.runs))
     return np.array([one.of(name)[:count] for one in group.runs])
-
-
-def _whole_numbers(axes: "Axes") -> None:
-    from matplotlib.ticker import MaxNLocator
-
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def _legend(figure: "Figure", axes: "Axes", groups: Sequence[Group]) -> None:

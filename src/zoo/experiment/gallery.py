@@ -47,8 +47,6 @@ class Gallery:
         except Exception as error:
             self.recorder.note(f"warning: {what} left out ({error})")
 
-    # ---- after an epoch
-
     def show_outcome(self, model: nn.Module, step: int, measured: Measured) -> None:
         """Show samples, which modules have dead units, and the attention over some sources."""
         self.recorder.samples(step, measured.samples)
@@ -70,8 +68,6 @@ class Gallery:
         if self.open and self.config.histograms and (epoch == 1 or epoch % every == 0 or epoch == self.config.epochs):
             with self._optional("the histograms were"):
                 self.recorder.histograms(step, inside(model, self.data.sample, self.setting))
-
-    # ---- at the end
 
     def show_end(self, model: nn.Module, step: int) -> None:
         """Show where the best epoch is right and wrong on the validation part, and the points it has made."""

@@ -1,6 +1,6 @@
-"""Clusterings as pictures: no pyplot, no display, and colors that color-blind people can tell apart."""
+"""Clusterings as pictures."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,29 +11,23 @@ from zoo.explore.hierarchy import LEAVES, dendrogram_lines
 from zoo.explore.labels import NOISE, Clustering
 from zoo.explore.validity import silhouette_values
 from zoo.metrics import Array
-from zoo.record.attention import font_families
+from zoo.record.drawing import COLORS, blank_figure, style_of, text_style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
-"""Those of Okabe and Ito (2008), "Color Universal Design"."""
-GRAY = "#999999"
 NAMED = 16
 """Clusters that a legend names, at most: the largest, which come first."""
 LETTERS = 20
 """Letters of a text that stand below a tree, at most."""
-MARKERS = "osD^vP*"
-MARK: dict[str, Any] = {"color": COLORS[5], "linestyle": "--", "linewidth": 1}
+MARK: dict[str, Any] = {"color": COLORS[2], "linestyle": "--", "linewidth": 1}
 """How what was chosen is drawn."""
 
 
-def style_of(cluster: int) -> tuple[str, str]:
-    """Return the color and the marker of a cluster, each pair once in 56 clusters; gray crosses are noise."""
-    if cluster == NOISE:
-        return GRAY, "x"
-    return COLORS[cluster % len(COLORS)], MARKERS[cluster // len(COLORS) % len(MARKERS)]
+def cluster_style(cluster: int) -> tuple[str, str]:
+    """Return the color and the marker of a cluster; black crosses are noise."""
+    return ("black", "x") if cluster == NOISE else style_of(cluster)
 
 
 def scatter_figure(points: ArrayLike, clustering: Clustering) -> "Figure":
@@ -42,11 +36,11 @@ def scatter_figure(points: ArrayLike, clustering: Clustering) -> "Figure":
     points is (points, features), as they were clustered. Border points of `dbscan` are smaller than core points.
     """
     points = as_points(points)
-    figure, (axes,) = _figure()
+    figure, (axes,) = _panels(1)
     sizes = np.where(clustering.evidence.get("kinds", np.empty(len(points), "U6")) == "border", 5.0, 14.0)
     across, up = _plane(points, np.arange(len(points)))
     for cluster in np.unique(clustering.labels).tolist():
-        own, (color, marker) = clustering.labels == cluster, style_of(cluster)
+        own, (color, marker) = clustering.labels == cluster, cluster_style(cluster)
         name = f"{'noise' if cluster == NOISE else cluster} ({own.sum():,})" if cluster < NAMED else "_hidden"
         axes.scatter(across[own], up[own], s=sizes[own], c=color, marker=marker, linewidths=0.8, label=name)
     if points.shape[1] > 1 and len(clustering.centers):
@@ -67,7 +61,7 @@ def choice_figure(clustering: Clustering) -> "Figure":
     evidence, chosen = clustering.evidence, clustering.chosen
     names = {"sse": "elbow", "cost": "", "silhouette": "silhouette", "gap": "gap"}
     drawn = [name for name in names if name in evidence]
-    figure, panels = _figure(columns=len(drawn))
+    figure, panels = _panels(len(drawn))
     for name, axes in zip(drawn, panels, strict=True):
         axes.errorbar(evidence["k"], evidence[name], yerr=evidence.get(f"{name}_error"), marker="o", color=COLORS[0])
         rule = names[name]
@@ -88,13 +82,12 @@ def dendrogram_figure(clustering: Clustering, *, leaves: int = LEAVES, texts: Se
     """
     labels = clustering.labels[clustering.evidence["rows"]]
     drawn = dendrogram_lines(clustering.evidence["tree"], labels, leaves=leaves)
-    figure, (axes,) = _figure()
+    figure, (axes,) = _panels(1)
     for across, up, cluster in zip(drawn.across, drawn.up, drawn.clusters.tolist(), strict=True):
-        axes.plot(across, up, color=style_of(cluster)[0], linewidth=1)
+        axes.plot(across, up, color=cluster_style(cluster)[0], linewidth=1)
     axes.axhline(clustering.chosen["height"], label=f"cut: {clustering.chosen['k']} clusters", **MARK)
     names = _leaf_names(drawn.leaves, clustering.evidence["rows"], texts)
-    style: dict[str, Any] = {"fontfamily": font_families("".join(names)), "parse_math": False, "fontsize": "small"}
-    axes.set_xticks(5.0 + 10 * np.arange(len(names)), names, rotation=90, **style)
+    axes.set_xticks(5.0 + 10 * np.arange(len(names)), names, rotation=90, fontsize="small", **text_style(names))
     axes.set_xlabel("point, or (number of points)")
     axes.set_ylabel(f"height ({clustering.chosen['linkage']}, {clustering.chosen['distance']})")
     axes.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1))
@@ -113,7 +106,7 @@ def _leaf_names(leaves: Sequence[str], rows: Array, texts: Sequence[str] | None)
 def k_distance_figure(clustering: Clustering) -> "Figure":
     """Draw how far the points' neighbors are, in ascending order, and the `eps` that `dbscan` took."""
     curve, chosen = clustering.evidence["k_distances"], clustering.chosen
-    figure, (axes,) = _figure()
+    figure, (axes,) = _panels(1)
     axes.plot(np.arange(1, len(curve) + 1), curve, color=COLORS[0])
     axes.axhline(chosen["eps"], label=f"eps = {chosen['eps']:.4g} ({chosen['rule']})", **MARK)
     axes.set_xlabel("points, in order")
@@ -130,7 +123,7 @@ def silhouette_figure(
     drawn = np.flatnonzero(labels[pairs.rows] != NOISE)
     labels = labels[pairs.rows[drawn]]
     values = silhouette_values(pairs.square[np.ix_(drawn, drawn)], labels)
-    figure, (axes,) = _figure()
+    figure, (axes,) = _panels(1)
     axes.set_xlabel("silhouette")
     axes.set_ylabel("points, by cluster")
     if values is None:
@@ -143,7 +136,7 @@ def silhouette_figure(
             places,
             0,
             values[order][places],
-            color=style_of(cluster)[0],
+            color=cluster_style(cluster)[0],
             label=str(cluster) if cluster < NAMED else "_hidden",
             step="mid",
         )
@@ -153,25 +146,6 @@ def silhouette_figure(
     return figure
 
 
-def cluster_figures(
-    points: ArrayLike, clustering: Clustering, *, limit: int = LIMIT, seed: int = SEED
-) -> dict[str, "Figure"]:
-    """Return all figures that a clustering of points (points, features) has, by name."""
-    distance = clustering.chosen.get("distance", "euclidean")
-    by_evidence: dict[str, tuple[str, Callable[[Clustering], Figure]]] = {
-        "choice": ("silhouette", choice_figure),
-        "dendrogram": ("tree", dendrogram_figure),
-        "k_distance": ("k_distances", k_distance_figure),
-    }
-    return {
-        "scatter": scatter_figure(points, clustering),
-        "silhouette": silhouette_figure(points, clustering.labels, distance=distance, limit=limit, seed=seed),
-        **{name: draw(clustering) for name, (key, draw) in by_evidence.items() if key in clustering.evidence},
-    }
-
-
-def _figure(*, columns: int = 1) -> "tuple[Figure, list[Axes]]":
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7 if columns == 1 else 4 * columns, 5 if columns == 1 else 4), layout="constrained")
-    return figure, list(figure.subplots(1, columns, squeeze=False)[0])
+def _panels(count: int) -> "tuple[Figure, list[Axes]]":
+    figure = blank_figure(7, 5) if count == 1 else blank_figure(4 * count, 4)
+    return figure, list(figure.subplots(1, count, squeeze=False)[0])

@@ -25,8 +25,9 @@ def dbscan(
     """Cluster points (points, features) by density (Ester et al., 1996).
 
     A core point has `min_samples` points, itself among them, within `eps`; without `eps` it is read off at the knee of
-    the k-distance curve. Density is that of at most `limit` points; a point outside of the sample goes to the nearest
-    core point within `eps`, as border points do. `evidence["kinds"]` (points) tells core, border and noise apart.
+    the k-distance curve. A border point near core points of several clusters goes to the first of these that is found.
+    Density is that of at most `limit` points; every point outside of the sample goes to the nearest core point within
+    `eps`. `evidence["kinds"]` (points) tells core, border and noise apart.
     """
     points = as_points(points)
     check_positive("min_samples", min_samples)

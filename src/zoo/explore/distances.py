@@ -156,8 +156,8 @@ def as_points(points: ArrayLike) -> Array:
 
 def _whitening(points: Array) -> Array:
     """Return the root (features, rank) of the pseudo-inverse of the covariance."""
-    values, vectors = np.linalg.eigh(np.atleast_2d(np.cov(points, rowvar=False)) if len(points) > 1 else
-                                     np.zeros((points.shape[1],) * 2))  # fmt: skip
+    centered = points - points.mean(0)
+    values, vectors = np.linalg.eigh(centered.T @ centered / max(len(points) - 1, 1))
     kept = values > max(values[-1], 0) * TINY * len(values)
     root: Array = vectors[:, kept] / np.sqrt(values[kept])
     return root if kept.any() else np.zeros((points.shape[1], 1))

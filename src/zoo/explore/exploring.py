@@ -10,7 +10,7 @@ from zoo.explore.clustering import cluster
 from zoo.explore.distances import LIMIT
 from zoo.explore.explain import explain
 from zoo.explore.labels import NOISE, Clustering
-from zoo.explore.options import Plan
+from zoo.explore.options import EXTRACTION, Plan
 from zoo.explore.probe import majority
 from zoo.explore.reducing import STOPS_ITSELF, SUPERVISED, Data, Reduced, data_of, reduce
 from zoo.explore.selection import SCALED
@@ -76,9 +76,9 @@ def explore(source: Source, plan: Plan, *, step: Step = lambda text: None) -> Fi
         step(f"reducing by {plan.reduce}")
         main = reduce(plan.reduce, data, components=plan.components)
     beside: dict[str, Reduced] = {}
-    for name in _beside(plan, data):
+    for name in _names_beside(data):
         step(f"reducing by {name}")
-        beside[name] = main if main and main.reduction.name == name else _if_possible(name, data, plan)
+        beside[name] = main if main and main.reduction.name == name else _reduced_beside(name, data, plan)
     clustered = None
     if plan.cluster:
         step(f"clustering by {plan.cluster}")
@@ -91,14 +91,14 @@ def steps(source: Source, plan: Plan) -> int:
     return bool(plan.reduce) + (2 if source.table.y is not None else 1) + bool(plan.cluster)
 
 
-def _beside(plan: Plan, data: Data) -> tuple[str, ...]:
+def _names_beside(data: Data) -> tuple[str, ...]:
     """Return what is shown beside the reduction that was asked for: PCA, and PLS where labels can guide it."""
     return ("pca", "pls") if data.judge is not None else ("pca",)
 
 
-def _if_possible(name: str, data: Data, plan: Plan) -> Reduced:
-    components = min(plan.components, data.most) if plan.reduce in ("pca", "pls", "autoencoder") else 0
-    return reduce(name, data, components=components)
+def _reduced_beside(name: str, data: Data, plan: Plan) -> Reduced:
+    """Reduce to as many components as were asked for, not where that is a number of features."""
+    return reduce(name, data, components=plan.components if plan.reduce in EXTRACTION else 0)
 
 
 def _clustered(source: Source, plan: Plan, points: Array) -> Clustered:

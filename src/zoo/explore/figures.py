@@ -10,8 +10,7 @@ from zoo.explore.probe import Curve
 from zoo.explore.projection import Reduction
 from zoo.explore.targets import is_numeric
 from zoo.metrics import Array
-from zoo.record.attention import font_families
-from zoo.record.drawing import COLORS, MARKERS, blank_figure
+from zoo.record.drawing import COLORS, blank_figure, font_families, style_of, text_style, whole_ticks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -80,7 +79,7 @@ def _scatter_classes(axes: "Axes", points: Array, labels: Array) -> list[str]:
     names, counts = np.unique(labels, return_counts=True)
     largest = set(names[np.argsort(-counts, kind="stable")[:LEGEND]].tolist())
     for number, name in enumerate(names.tolist()):
-        color, marker = COLORS[number % len(COLORS)], MARKERS[(number + number // len(COLORS)) % len(MARKERS)]
+        color, marker = style_of(number)
         x, y = points[labels == name, :2].T
         shown = _legend_name(name) if name in largest else "_hidden"
         axes.scatter(x, y, s=14, c=color, marker=marker, alpha=0.7, linewidths=0, label=shown)
@@ -105,16 +104,17 @@ def explained_figure(reductions: Sequence[Reduction]) -> "Figure":
     figure = blank_figure(6, 4)
     axes = figure.add_subplot()
     for number, reduction in enumerate(reductions):
+        color, marker = style_of(number)
         for of, shares, style in (("x", reduction.explained_x, "-"), ("y", reduction.explained_y, "--")):
             if shares is None:
                 continue
             counts = np.arange(1, len(shares) + 1) if len(shares) > 1 else [reduction.scores.shape[1]]
-            options: dict[str, Any] = {"color": COLORS[number % len(COLORS)], "marker": MARKERS[number % len(MARKERS)]}
-            axes.plot(counts, shares.cumsum(), style, label=f"{reduction.name}: {of}", markersize=4, **options)
+            label = f"{reduction.name}: {of}"
+            axes.plot(counts, shares.cumsum(), style, color=color, marker=marker, markersize=4, label=label)
     axes.set_ylim(0, 1.02)
     axes.set_xlabel("components")
     axes.set_ylabel("share of variance explained")
-    _whole_numbers(axes)
+    whole_ticks(axes)
     axes.legend()
     return figure
 
@@ -127,13 +127,13 @@ def curves_figure(curves: Mapping[str, Curve], *, baseline: float | None = None)
     figure = blank_figure(6, 4)
     axes = figure.add_subplot()
     for number, (name, curve) in enumerate(curves.items()):
-        color, marker = COLORS[number % len(COLORS)], MARKERS[number % len(MARKERS)]
+        color, marker = style_of(number)
         axes.errorbar(curve.counts, curve.mean, curve.error, color=color, marker=marker, capsize=2, label=name)
     if baseline is not None:
         axes.axhline(baseline, color="gray", linestyle=":", label="most frequent label")
     axes.set_xlabel("components")
     axes.set_ylabel(" / ".join(dict.fromkeys(f"held-out {curve.measure}" for curve in curves.values())))
-    _whole_numbers(axes)
+    whole_ticks(axes)
     axes.legend()
     return figure
 
@@ -146,14 +146,7 @@ def vip_figure(vip: Array, names: Sequence[str], *, bars: int = BARS) -> "Figure
     chosen = [names[feature] for feature in order.tolist()]
     colors = [COLORS[0] if vip[feature] > 1 else "gray" for feature in order.tolist()]
     axes.barh(range(len(order)), vip[order], color=colors)
-    style: dict[str, Any] = {"fontfamily": font_families("".join(chosen)), "parse_math": False}
-    axes.set_yticks(range(len(order)), chosen, **style)
+    axes.set_yticks(range(len(order)), chosen, **text_style(chosen))
     axes.axvline(1, color=COLORS[1], linestyle="--")
     axes.set_xlabel("VIP" if len(order) == len(vip) else f"VIP ({len(order)} of {len(vip):,} features)")
     return figure
-
-
-def _whole_numbers(axes: "Axes") -> None:
-    from matplotlib.ticker import MaxNLocator
-
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))

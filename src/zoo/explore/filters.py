@@ -1,15 +1,16 @@
 """Feature selection by a score of each feature: PCA's loadings, variance, chi-square, information gain."""
 
 import math
+import warnings
 from typing import NamedTuple
 
 import numpy as np
 from sklearn.feature_selection import chi2, mutual_info_classif
 
 from zoo.errors import ConfigError, DataError
-from zoo.explore.probe import SAMPLE, drawn
+from zoo.explore.probe import SAMPLE, sample_rows
 from zoo.explore.projection import broken_stick, pca, spectrum
-from zoo.explore.targets import is_numeric, needed
+from zoo.explore.targets import is_numeric, require_y
 from zoo.metrics import Array
 
 BINS = 10
@@ -18,7 +19,8 @@ BINS = 10
 class Selection(NamedTuple):
     """Which features were chosen: their numbers, the best first or in the order of choosing.
 
-    scores (features) are there where each feature has one. curve holds a wrapper's score after each of its steps.
+    scores (features) are there where each feature has one. curve holds a wrapper's score after each of its steps: of
+    points that its probes hold out, but by which it chooses, so that it flatters the choice.
     """
 
     name: str
@@ -47,7 +49,7 @@ def pca_loadings(x: Array, y: Array | None = None, *, count: int, seed: int = 1)
     That is the sum over components of the explained share times the squared weight; leading are those that the broken
     stick leaves. Labels are not looked at.
     """
-    rows, notes = drawn(x, None, most=SAMPLE, seed=seed)
+    rows, notes = sample_rows(x, None, most=SAMPLE, seed=seed)
     leading = broken_stick(spectrum(x[rows]))
     found = pca(x, components=leading, seed=seed)
     assert found.weights is not None
@@ -72,7 +74,7 @@ def chi_square(x: Array, y: Array | None = None, *, count: int, seed: int = 1) -
 
     x counts something, as words in a text: DataError for a negative value. y are labels (points).
     """
-    labels = needed("chi_square", y)
+    labels = require_y("chi_square", y)
     if is_numeric(labels):
         raise ConfigError("chi_square needs labels, but is given numbers; use information_gain or lasso")
     negative = np.argwhere(x < 0)
@@ -93,11 +95,13 @@ def information_gain(x: Array, y: Array | None = None, *, count: int, seed: int 
     That is the mutual information of two discrete variables: features, and numbers in y, are cut in `bins` intervals of
     about equally many points first, unless they have no more values than that. Several targets are added up.
     """
-    given = needed("information_gain", y)
+    given = require_y("information_gain", y)
     discrete = np.column_stack([discretize(column, bins) for column in x.T])
     targets = given.reshape(len(given), -1).T if is_numeric(given) else [given.astype(str)]
     codes = [discretize(target, bins) if is_numeric(given) else target for target in targets]
-    gains = [mutual_info_classif(discrete, code, discrete_features=True) for code in codes]
+    with warnings.catch_warnings():  # scikit-learn takes many classes for a regression, which labels never are
+        warnings.filterwarnings("ignore", message="The number of unique classes")
+        gains = [mutual_info_classif(discrete, code, discrete_features=True) for code in codes]
     return best_of("information_gain", np.sum(gains, axis=0) / math.log(2), count)
 
 

@@ -11,11 +11,11 @@ from scipy.spatial.distance import squareform
 from zoo.errors import ConfigError, unknown
 from zoo.explore.distances import LIMIT, METRICS, SEED, as_points, pairwise
 from zoo.explore.labels import NOISE, Clustering, check_count, check_positive, in_order, means
+from zoo.explore.options import LINKAGE
 from zoo.metrics import Array
 
 LARGEST = 10
 LEAVES = 30
-LINKAGES = ("single", "complete", "average", "centroid", "ward")
 EUCLIDEAN = ("centroid", "ward")
 """Linkages that speak of means, which Euclidean distances have (and Mahalanobis: those of whitened points)."""
 
@@ -65,10 +65,10 @@ def hierarchical(
 
 def check_linkage(linkage: str, distance: str) -> None:
     """Raise ConfigError where a linkage is unknown, or not defined for a distance."""
-    if linkage not in LINKAGES:
-        raise ConfigError(unknown("linkage", linkage, LINKAGES))
+    if linkage not in LINKAGE:
+        raise ConfigError(unknown("linkage", linkage, LINKAGE))
     if linkage in EUCLIDEAN and METRICS.get(distance, "euclidean") != "euclidean":
-        others = ", ".join(name for name in LINKAGES if name not in EUCLIDEAN)
+        others = ", ".join(name for name in LINKAGE if name not in EUCLIDEAN)
         raise ConfigError(f"`linkage` {linkage} needs `distance` euclidean, but it is {distance}; take {others}")
 
 
@@ -97,9 +97,7 @@ def cut(tree: Array, k: int) -> Array:
 def widest_gap(tree: Array, *, largest: int = LARGEST) -> int:
     """Return the number of clusters, 2 to `largest`, above which the next merge is highest; of equals the smallest."""
     heights = np.concatenate([[0.0], tree[:, 2]])
-    gaps = np.diff(heights)[::-1][
-        : largest - 1
-    ]  # the gap below the last merge, whose cut leaves two clusters, is first
+    gaps = np.diff(heights)[::-1][: largest - 1]  # first the gap below the last merge, whose cut leaves two clusters
     return int(gaps.argmax()) + 2 if gaps.max(initial=0) > 0 else 1
 
 

@@ -33,7 +33,8 @@ def kmedoids(
     """Cluster points (points, features) about medoids by PAM (Kaufman and Rousseeuw, 1990).
 
     Without `k` it is the one from 1 to `largest` of the largest mean silhouette, which counts as 0 of one cluster. The
-    medoids are found among at most `limit` points, as CLARA does; every point then goes to the nearest.
+    medoids are found among at most `limit` points, one sample where CLARA tries several; every point then goes to the
+    nearest.
     """
     points = as_points(points)
     pairs = pairwise(points, distance=distance, limit=limit, seed=seed)

@@ -19,6 +19,7 @@ from zoo.explore.projection import Reduction
 from zoo.explore.reducing import plane_of
 from zoo.explore.targets import is_numeric
 from zoo.metrics import Array
+from zoo.record.drawing import text_style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -191,11 +192,12 @@ def _scatter(found: Findings, clustered: Clustered) -> Picture:
         points = plane.scores
     figure = scatter_figure(points, clustering)
     axes = figure.axes[0]
+    style = text_style(names)
     if points.shape[1] > 1:
-        axes.set_xlabel(names[0])
-        axes.set_ylabel(names[1])
+        axes.set_xlabel(names[0], **style)
+        axes.set_ylabel(names[1], **style)
     else:
-        axes.set_ylabel(names[0])
+        axes.set_ylabel(names[0], **style)
     counts = [f"{name}: {(clustering.labels == number).sum():,}" for number, name in cluster_names(clustering.labels)]
     return Picture(
         "clusters",
@@ -203,7 +205,7 @@ def _scatter(found: Findings, clustered: Clustered) -> Picture:
         figure,
         f"Points in the colors of their clusters, with the centers. Points in each: {', '.join(counts)}.",
         "Two dimensions of those that were clustered: what overlaps here may lie apart in others."
-        + (" Gray crosses are noise, small marks border points." if "kinds" in clustering.evidence else ""),
+        + (" Black crosses are noise, small marks border points." if "kinds" in clustering.evidence else ""),
     )
 
 
@@ -211,12 +213,16 @@ def _plane(found: Findings, clustered: Clustered) -> tuple[Reduction | None, tup
     """Return the reduction in whose plane clusters of unreduced points are shown, and the names of its axes."""
     if found.main is not None:
         chosen = found.main.selection
-        names = [found.source.table.names[one] for one in chosen.chosen[:2]] if chosen else []
-        return None, tuple([*names, "component 1", "component 2"][:2] if len(names) != 1 else [names[0], ""])  # type: ignore[return-value]
+        all_names, numbers = found.source.table.names, chosen.chosen if chosen else ()
+        return None, _first_two([all_names[one] for one in numbers] or ["component 1", "component 2"])
     if clustered.points.shape[1] <= 2:
-        return None, (*found.source.table.names, "")[:2]  # type: ignore[return-value]
+        return None, _first_two(found.source.table.names)
     plane = plane_of(found.beside["pca"], found.data)
     return plane, ("component 1 of pca", "component 2 of pca")
+
+
+def _first_two(names: Sequence[str]) -> tuple[str, str]:
+    return names[0], names[1] if len(names) > 1 else ""
 
 
 def _moved(plane: Reduction, centers: Array) -> Array:

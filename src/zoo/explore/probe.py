@@ -53,7 +53,7 @@ class Curve(NamedTuple):
         return self.counts[int((self.mean >= self.mean[best] - self.error[best]).argmax())]
 
 
-def drawn(x: Array, y: Array | None, *, most: int, seed: int = 1) -> tuple[Array, tuple[str, ...]]:
+def sample_rows(x: Array, y: Array | None, *, most: int, seed: int = 1) -> tuple[Array, tuple[str, ...]]:
     """Return the rows of about `most` points drawn at random, in order, and a note of it; all where there are no more.
 
     Of each label in y (points) the same share is drawn, but no fewer than `FOLDS` points.
@@ -126,7 +126,7 @@ def probe_curve(
     """
     if is_numeric(labels):
         raise ConfigError("the probe needs labels, but is given numbers; name a column of classes with --label")
-    rows, notes = drawn(x, labels, most=SAMPLE, seed=seed)
+    rows, notes = sample_rows(x, labels, most=SAMPLE, seed=seed)
     parts = folds_of(x[rows], labels[rows], scaling=scaling, folds=folds, seed=seed)
     values = [_accuracies(fold, reducer, counts, nested=nested, seed=seed) for fold in parts]
     return Curve("accuracy", tuple(counts), np.array(values), notes)

@@ -10,7 +10,7 @@ from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 
 from zoo.errors import ConfigError, DataError
-from zoo.explore.targets import fit_targets, needed
+from zoo.explore.targets import fit_targets, require_y
 from zoo.metrics import Array
 
 NOTHING = 1e-12
@@ -108,7 +108,7 @@ def pls(x: Array, y: Array | None = None, *, components: int, seed: int = 1) -> 
     x or y before; a note says so.
     """
     _check(x, components)
-    targets, mean = fit_targets(needed("pls", y)), x.mean(0)
+    targets, mean = fit_targets(require_y("pls", y)), x.mean(0)
     weights, loadings, coefficients, slow = _nipals(x - mean, targets.matrix, components)
     sign = signs(weights)
     weights, loadings, coefficients = weights * sign, loadings * sign, coefficients * sign[:, None]

@@ -1,14 +1,14 @@
 """Feature extraction by name, and how many components there should be."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from zoo.errors import ConfigError, unknown
-from zoo.explore.probe import FOLDS, SAMPLE, Curve, Fold, Reducer, drawn, folds_of, probe_curve
+from zoo.explore.probe import FOLDS, SAMPLE, Curve, Fold, Reducer, folds_of, probe_curve, sample_rows
 from zoo.explore.projection import Reduction, broken_stick, pca, pls, spectrum
 from zoo.explore.scaling import fit_scaling
-from zoo.explore.targets import fit_targets, is_numeric, needed
+from zoo.explore.targets import fit_targets, is_numeric, require_y
 from zoo.metrics import Array
 
 MOST = 20
@@ -52,22 +52,22 @@ def choose_components(
     """
     if name not in REDUCTIONS:
         raise ConfigError(unknown("reduction", name, REDUCTIONS))
-    rows, notes = drawn(x, y, most=SAMPLE, seed=seed)
+    rows, notes = sample_rows(x, y, most=SAMPLE, seed=seed)
     smaller = "".join(f" ({note})" for note in notes)
     x, y = x[rows], None if y is None else y[rows]
     most = max(1, min(most, x.shape[1], len(x) - 1 - -(-len(x) // folds)))
     if y is None:
         if name == "pls":
-            needed(name, y)
+            require_y(name, y)
         shares = spectrum(fit_scaling(x, scaling).apply(x))
         return Choice(min(most, broken_stick(shares)), f"broken stick of PCA{smaller}")
-    options = {"scaling": scaling, "folds": folds, "seed": seed}
+    options: dict[str, Any] = {"scaling": scaling, "folds": folds, "seed": seed}
     if name == "pls":
-        curve = prediction_curve(x, y, pls, most, **options)  # type: ignore[arg-type]
+        curve = prediction_curve(x, y, pls, most, **options)
     elif is_numeric(y):
-        curve = prediction_curve(x, y, pca, most, **options)  # type: ignore[arg-type]
+        curve = prediction_curve(x, y, pca, most, **options)
     else:
-        curve = probe_curve(x, y, pca, counts_up_to(most), **options)  # type: ignore[arg-type]
+        curve = probe_curve(x, y, pca, counts_up_to(most), **options)
     return Choice(curve.fewest(), _rule(name, curve) + smaller, curve)
 
 

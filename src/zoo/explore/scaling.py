@@ -7,9 +7,8 @@ import numpy as np
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 from zoo.errors import ConfigError, unknown
+from zoo.explore.options import SCALE
 from zoo.metrics import Array
-
-SCALINGS = ("zscore", "minmax", "none")
 
 
 class Scaling(NamedTuple):
@@ -39,8 +38,8 @@ def fit_scaling(x: Array, scaling: str = "zscore") -> Scaling:
 
     The variance divides by the number of points, as scikit-learn has it. Constant is what varies by rounding alone.
     """
-    if scaling not in SCALINGS:
-        raise ConfigError(unknown("scaling", scaling, SCALINGS))
+    if scaling not in SCALE:
+        raise ConfigError(unknown("scaling", scaling, SCALE))
     zeros, ones = np.zeros(x.shape[1]), np.ones(x.shape[1])
     standard = StandardScaler().fit(x)  # knows a variance that is rounding from one that is small
     constant = (standard.scale_ == 1) & (standard.var_ < 0.5)

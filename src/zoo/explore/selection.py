@@ -22,9 +22,9 @@ from zoo.explore.filters import (
     variance,
 )
 from zoo.explore.genetic import genetic
-from zoo.explore.probe import drawn, splits
+from zoo.explore.probe import sample_rows, splits
 from zoo.explore.projection import NOTHING, Reduction, check_varies
-from zoo.explore.targets import fit_targets, is_numeric, needed
+from zoo.explore.targets import fit_targets, is_numeric, require_y
 from zoo.explore.wrappers import FOLDS, POINTS, backward, forward, stepwise
 from zoo.metrics import Array
 
@@ -48,10 +48,10 @@ def lasso(x: Array, y: Array | None = None, *, count: int, seed: int = 1) -> Sel
     standard error of the best. Scores are the largest absolute weight of any class, or its length over targets; there
     may be fewer than `count` that have one.
     """
-    given = needed("lasso", y)
+    given = require_y("lasso", y)
     check_count(count, x.shape[1])
     check_varies(x)
-    rows, notes = drawn(x, given, most=POINTS, seed=seed)
+    rows, notes = sample_rows(x, given, most=POINTS, seed=seed)
     fit = _lasso_of_numbers if is_numeric(given) else _lasso_of_labels
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # which features have a weight is known long before

@@ -13,7 +13,7 @@ from zoo.config import Task, Tokenizer, TrainConfig, task_of
 from zoo.data.corpus import Corpus, Sequences, TextCorpus
 from zoo.data.splits import Rows
 from zoo.errors import ConfigError, DataError, unknown
-from zoo.explore.probe import drawn
+from zoo.explore.probe import sample_rows
 from zoo.explore.table import LABEL, Table, read_table
 from zoo.metrics import Array
 
@@ -23,6 +23,7 @@ WORDS = 1000
 """Features of TF-IDF, at most: the most frequent words or characters."""
 WHOLE = (Tokenizer.word, Tokenizer.space, Tokenizer.bpe, Tokenizer.unigram)
 """Tokenizers of texts that have words."""
+LEARNED = "the run has learned these texts with their labels: figures against labels flatter it; see --split valid"
 HOME = Path("explore")
 """Where reports of what has no directory of its own lie."""
 
@@ -91,6 +92,7 @@ def run_source(
         labels=None if read.labels is None else read.labels[chosen],
         texts=tuple(read.texts[row] for row in rows.tolist()),
     )
+    seen = (LEARNED,) if split == "train" and not data and table.labels is not None else ()
     what = "scores for each label" if run.config.model.name == "linear" else "encoder states, pooled"
     return Source(
         name=name,
@@ -100,7 +102,7 @@ def run_source(
         home=_home(run.directory.path, "explore"),
         table=table,
         rows=rows,
-        notes=(*read.notes, *drew),
+        notes=(*read.notes, *drew, *seen),
     )
 
 
@@ -199,7 +201,8 @@ def tfidf(texts: Sequence[str], *, words: bool, where: str) -> tuple[Array, tupl
     """Return TF-IDF (texts, features) and the features' names: words, or characters and pairs of them.
 
     Rows have length 1, counts enter by 1 + their logarithm, and idf is ln((1 + n) / (1 + df)) + 1 (scikit-learn's). Of
-    a hundred texts or more, what is in one text alone is left out.
+    a hundred texts or more, what is in one text alone is left out. Features and idf are of all texts, also of those
+    that a cross-validation holds out later: they look at no label.
     """
     options = {"max_features": WORDS, "sublinear_tf": True, "min_df": 2 if len(texts) >= 100 else 1}
     if words:
@@ -215,7 +218,7 @@ def tfidf(texts: Sequence[str], *, words: bool, where: str) -> tuple[Array, tupl
 
 def _some(count: int, labels: Array | None, limit: int, seed: int) -> tuple[Array, tuple[str, ...]]:
     """Return the numbers of at most `limit` of `count` points, of each label the same share, and a note of it."""
-    return drawn(np.arange(count), labels, most=limit or count, seed=seed)
+    return sample_rows(np.arange(count), labels, most=limit or count, seed=seed)
 
 
 def _taken(table: Table, rows: Array) -> Table:

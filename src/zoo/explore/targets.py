@@ -39,7 +39,7 @@ def is_numeric(y: Array) -> bool:
     return y.dtype.kind == "f"
 
 
-def needed(name: str, y: Array | None) -> Array:
+def require_y(name: str, y: Array | None) -> Array:
     """Return y; ConfigError where a method has none to be guided by."""
     if y is None:
         raise ConfigError(f"{name} needs labels or numbers to explain; name their column with --label")

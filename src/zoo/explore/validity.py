@@ -18,7 +18,7 @@ from zoo.explore.distances import LIMIT, SEED, as_points, pairwise
 from zoo.explore.labels import NOISE, in_order, means
 from zoo.metrics import Array
 
-INSIDE = ("sse", "silhouette", "dunn", "davies_bouldin", "calinski_harabasz")
+INSIDE = ("silhouette", "dunn", "davies_bouldin", "calinski_harabasz", "sse")
 OUTSIDE = ("rand", "adjusted_rand", "jaccard", "nmi", "purity")
 
 Figures = dict[str, float | None]
@@ -39,11 +39,11 @@ def inside(
     drawn = np.flatnonzero(real[pairs.rows])
     square, sampled = pairs.square[np.ix_(drawn, drawn)], labels[pairs.rows[drawn]]
     return {
-        "sse": sse(points[real], labels[real]),
         "silhouette": silhouette(square, sampled),
         "dunn": dunn(square, sampled),
         "davies_bouldin": _if_defined(metrics.davies_bouldin_score, points[real], labels[real]),
         "calinski_harabasz": calinski_harabasz(points[real], labels[real]),
+        "sse": sse(points[real], labels[real]),
     }
 
 

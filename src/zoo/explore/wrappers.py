@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 
 from zoo.explore.filters import Selection, check_count, information_gain
-from zoo.explore.probe import drawn, folds_of
-from zoo.explore.targets import Targets, fit_targets, needed
+from zoo.explore.probe import folds_of, sample_rows
+from zoo.explore.targets import Targets, fit_targets, require_y
 from zoo.metrics import Array
 
 FOLDS = 3
@@ -77,9 +77,9 @@ class Trial(NamedTuple):
 
 def trial_of(name: str, x: Array, y: Array | None, *, count: int, most: int, seed: int) -> Trial:
     """Return a probe on at most `POINTS` points, drawn at random, and `most` features; notes say what was left out."""
-    given = needed(name, y)
+    given = require_y(name, y)
     check_count(count, min(x.shape[1], most))
-    rows, notes = drawn(x, given, most=POINTS, seed=seed)
+    rows, notes = sample_rows(x, given, most=POINTS, seed=seed)
     x, given, features = x[rows], given[rows], np.arange(x.shape[1])
     if x.shape[1] > most:
         features = np.sort(information_gain(x, given, count=most).chosen)

@@ -1,7 +1,8 @@
 """What a run leaves to be read: TensorBoard's event file, `metrics.jsonl`, `train.log`, and lines on the console."""
 
-from zoo.record.attention import attention_figure, save_figure
+from zoo.record.attention import attention_figure
 from zoo.record.confusion import confusion_figure
+from zoo.record.drawing import save_figure
 from zoo.record.progress import progress, show, warn
 from zoo.record.projector import Cloud
 from zoo.record.recorder import Recorder

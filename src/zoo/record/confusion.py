@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.record.attention import font_families
+from zoo.record.drawing import blank_figure, text_style
 from zoo.record.text import visible
 
 if TYPE_CHECKING:
@@ -29,17 +29,15 @@ def confusion_counts(labels: NDArray[Any], predictions: NDArray[Any], classes: i
 
 def confusion_figure(counts: NDArray[Any], names: Sequence[str]) -> "Figure":
     """Draw counts (true labels, predicted labels); the darker, the larger the share of the true label's examples."""
-    from matplotlib.figure import Figure
-
     if counts.shape != (len(names), len(names)):
         raise ValueError(f"`counts` must be (labels, labels) {(len(names), len(names))}, but is {counts.shape}")
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     side = float(np.clip(0.5 * len(names) + 2, 3.5, 14))
-    figure = Figure(figsize=(side, side), layout="constrained")
+    figure = blank_figure(side, side)
     axes = figure.add_subplot()
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     shown = ["".join(map(visible, name))[:LONGEST_NAME] for name in names]
-    style: dict[str, Any] = {"fontfamily": font_families("".join(shown)), "parse_math": False}
+    style = text_style(shown)
     axes.set_xticks(range(len(names)), shown, rotation=90 if max(map(len, shown), default=0) > 2 else 0, **style)
     axes.set_yticks(range(len(names)), shown, **style)
     axes.set_xlabel("predicted")

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from zoo.record.attention import attention_figure, figure_pixels
+from zoo.record.attention import attention_figure
+from zoo.record.drawing import figure_pixels
 from zoo.record.histogram import histogram
 from zoo.record.hparams import hparam_summaries
 from zoo.record.projector import Cloud, write_clouds

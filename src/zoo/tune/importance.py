@@ -8,7 +8,7 @@ from optuna import Study
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.trial import TrialState
 
-from zoo.record.drawing import COLORS, blank_figure
+from zoo.record.drawing import COLORS, blank_figure, whole_ticks
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -18,9 +18,10 @@ FEWEST = 4
 
 
 def importance_of(study: Study, *, seed: int = 0) -> dict[str, float]:
-    """Return the share of the variance of the values that each setting explains alone (Hutter et al., 2014, fANOVA).
+    """Return how much of the variance of the values each setting explains alone (Hutter et al., 2014, fANOVA).
 
-    Of finished trials, and of the settings that all of these had; empty where there are too few, or all are alike.
+    As shares of what all of them explain alone, so that they add up to 1; what several explain together is left out. Of
+    finished trials, and of the settings that all of these had; empty where there are too few, or all are alike.
     """
     finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     if len(finished) < FEWEST or len({trial.value for trial in finished}) == 1:
@@ -44,7 +45,7 @@ def importance_figure(importance: Mapping[str, float], metric: str, left_out: Se
     bars = axes.barh(keys, [importance[key] for key in keys], color=COLORS[0])
     axes.bar_label(bars, fmt="%.2f", padding=3)
     axes.set_xlim(0, 1.15 * max(importance.values()))
-    axes.set_xlabel(f"share explained of the variance\nof valid {metric}")
+    axes.set_xlabel(f"share of the explained variance\nof valid {metric}")
     if left_out:
         axes.set_title("\n".join(["not judged, since some trials lack them:", *left_out]), fontsize=8, loc="left")
     return figure
@@ -52,8 +53,6 @@ def importance_figure(importance: Mapping[str, float], metric: str, left_out: Se
 
 def history_figure(study: Study, metric: str) -> "Figure":
     """Draw the value of each finished trial, the best so far, and where trials were pruned."""
-    from matplotlib.ticker import MaxNLocator
-
     trials = study.get_trials(deepcopy=False)
     done = [(trial.number + 1, trial.value) for trial in trials if trial.state == TrialState.COMPLETE]
     numbers, values = (np.array(part, dtype=float) for part in zip(*done, strict=True))
@@ -67,7 +66,7 @@ def history_figure(study: Study, metric: str) -> "Figure":
         axes.scatter(*zip(*pruned, strict=True), marker="x", color=COLORS[3], label="pruned, at its last epoch")
     axes.set_xlabel("trial")
     axes.set_ylabel(f"valid {metric}")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    whole_ticks(axes)
     axes.legend()
     return figure
 

@@ -44,7 +44,7 @@ class Budget(NamedTuple):
 
 
 class Pruned(Ended):
-    """A trial that is worse than the median of those before it at the same epoch."""
+    """A trial whose best value so far is worse than the median of those before it at the same epoch."""
 
 
 class NoLock:
@@ -136,8 +136,6 @@ class Search:
         seed = np.random.SeedSequence((self.config.seed, number)).generate_state(1)
         self.study.sampler = TPESampler(seed=int(seed[0]))
 
-    # ---- one trial
-
     def _try(self, trial: Trial, deadline: float) -> None:
         settings = active(self.space, self.base, lambda setting: setting.suggest(trial))
         trial.set_user_attr("settings", settings)
@@ -203,7 +201,9 @@ class Search:
         if epoch not in known:
             trial.report(values[f"valid_{self.metric}"], epoch)
         if not over and trial.should_prune():
-            raise Pruned(f"pruned after epoch {epoch}: its {self.metric} is worse than the median of the trials before")
+            raise Pruned(
+                f"pruned after epoch {epoch}: its best {self.metric} is worse than the median of the trials before"
+            )
 
     def _fail(self, trial: Trial, error: Exception) -> None:
         """Count a trial whose numbers or whose memory gave out; anything else is raised."""
@@ -213,8 +213,6 @@ class Search:
         trial.set_user_attr("failure", {"exit_code": code, "error": error_line(error)})
         self.study.tell(trial, state=TrialState.FAIL)
         self.note(f"[{trial.number + 1}] failed with exit code {code}: {error_line(error)}")
-
-    # ---- the table
 
     def rows(self) -> list[Row]:
         """Return a row for each trial that was begun, the best first."""

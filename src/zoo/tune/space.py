@@ -85,9 +85,6 @@ def active(space: Sequence[Setting], base: Mapping[str, str], pick: Callable[[Se
     return found
 
 
-# ---- reading
-
-
 def read_space(text: str, where: str, hint_of: Callable[[str, dict[str, str]], Any]) -> list[Setting]:
     """Return the settings of a space; ConfigError names the file and the option.
 
