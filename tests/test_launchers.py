@@ -2,9 +2,11 @@
 
 import csv
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 from commands import TOY, zoo
 
 pytest.importorskip("submitit", reason="hydra-submitit-launcher is not installed")
@@ -45,6 +47,17 @@ def test_jobs_in_other_processes_make_the_same_table_and_go_on(tmp_path: Path) -
     assert not (far / "sweep" / ".rows").exists()
     assert zoo(*SWEEP, "hydra/launcher=submitit_local", cwd=far).returncode == 5
     assert [row["status"] for row in table(far)] == ["finished before", "failed"] * 2
+
+
+def test_the_examples_for_slurm_can_be_read(tmp_path: Path) -> None:
+    examples = Path(__file__).parents[1] / "examples" / "slurm"
+    assert subprocess.run(["bash", "-n", str(examples / "train.sbatch")], check=False).returncode == 0
+    words = ["--config-dir", str(examples / "conf"), "hydra/launcher=cluster", "--cfg", "hydra"]
+    done = zoo("train", *words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    launcher = yaml.safe_load(done.stdout)["hydra"]["launcher"]
+    assert launcher["_target_"].endswith("SlurmLauncher")
+    assert (launcher["partition"], launcher["timeout_min"], launcher["max_num_timeout"]) == ("gpu", 240, 3)
 
 
 def test_a_file_of_ones_own_tells_the_launcher_what_a_job_needs(tmp_path: Path) -> None:
