@@ -24,6 +24,7 @@ from typing import NamedTuple
 import torch
 from hardware import processor
 from torch import distributed, multiprocessing
+from training_jobs import merged
 
 from zoo.benchmark import measure
 from zoo.config import TrainConfig, load_config
@@ -31,7 +32,7 @@ from zoo.data import build_data
 from zoo.data.loader import Loader
 from zoo.record import progress
 
-WORDS = ["model=transformer", "max_steps=150", "valid_limit=64", "log_every=1000000"]
+WORDS = ["model=transformer", "max_steps=150", "valid_limit=64", "test_limit=64", "log_every=1000000"]
 
 
 class Way(NamedTuple):
@@ -54,7 +55,7 @@ def main() -> None:
     options = parser.parse_args()
     counts = [n for n in (2, 4, 8) if n <= options.cores]
     ways = list(dict.fromkeys([Way(1, 1), Way(1, options.cores), *(Way(n, 1) for n in counts)]))
-    words = [*WORDS, *options.overrides]
+    words = merged([*WORDS, *options.overrides])
     turns = [[trained(way, words) for way in ways] for _ in progress(range(options.runs), desc="turns")]
     print(f"{processor()}, torch {torch.__version__}; zoo-train {' '.join(words)}; medians of {options.runs} turns")
     for number, way in enumerate(ways):
