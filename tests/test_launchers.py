@@ -49,6 +49,15 @@ def test_jobs_in_other_processes_make_the_same_table_and_go_on(tmp_path: Path) -
     assert [row["status"] for row in table(far)] == ["finished before", "failed"] * 2
 
 
+def test_what_keeps_a_job_from_the_table_ends_the_sweep_with_its_own_code(tmp_path: Path) -> None:
+    (tmp_path / "sweep").mkdir()
+    (tmp_path / "sweep" / ".rows").write_text("of mine")
+    done = zoo(*SWEEP[:-3], "seed=1", "hydra.sweep.dir=sweep", "hydra/launcher=submitit_local", cwd=tmp_path)
+    assert done.returncode == 6, done.stderr
+    assert "cannot be written" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_the_examples_for_slurm_can_be_read(tmp_path: Path) -> None:
     examples = Path(__file__).parents[1] / "examples" / "slurm"
     assert subprocess.run(["bash", "-n", str(examples / "train.sbatch")], check=False).returncode == 0

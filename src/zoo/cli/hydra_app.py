@@ -24,7 +24,7 @@ from zoo.cli.overrides import SECRET, split
 from zoo.cli.streams import complain
 from zoo.cli.sweep import Sweep, failed_row, row_of, with_directory
 from zoo.config import GROUPS, TrainConfig, check, is_own, options_class
-from zoo.errors import ConfigError
+from zoo.errors import ConfigError, ZooError
 from zoo.experiment.signals import obey
 from zoo.tune.rows import Row
 
@@ -134,14 +134,13 @@ class Jobs:
             else:
                 self.train(to_config(composed))
         except Exception as error:  # carried past Hydra, which would print its own account of it
+            if not is_basic(HydraConfig.get().launcher):
+                raise  # to the process that has started this one
             self.single = error
 
     def _one_of_many(self, composed: Any) -> None:
         found = HydraConfig.get()
-        sweep = self.sweep or Sweep(Path(found.sweep.dir), self.arguments)
-        if self.sweep is None and is_basic(found.launcher):
-            sweep.begin()
-        self.sweep = sweep
+        sweep = self.sweep = self.sweep or self._opened(Path(found.sweep.dir), alone=is_basic(found.launcher))
         words = [word.replace("'", "").replace("\\:", ":") for word in found.overrides.task]
         words = [word for word in words if word.partition("=")[0] in self.swept] or words
         number = found.job.num + 1
@@ -152,6 +151,12 @@ class Jobs:
             sweep.release()
             complain(f"stopped in job {number}; the same command goes on with the sweep in {sweep.path}")
             raise
+
+    def _opened(self, path: Path, *, alone: bool) -> Sweep:
+        sweep = Sweep(path, self.arguments)
+        if alone:
+            sweep.begin()
+        return sweep
 
     def _row(self, sweep: Sweep, composed: Any, number: int, words: list[str]) -> Row:
         """Train a job of a sweep; return what came of it."""
@@ -180,7 +185,7 @@ def hydra_errors() -> Iterator[None]:
     try:
         yield
     except Exception as error:  # Jobs keeps what trainings raise, so this is about the options; of any class, seen here
-        if isinstance(error, OSError) and not isinstance(error, HydraException):
+        if isinstance(error, OSError | ZooError) and not isinstance(error, HydraException):
             raise
         raise ConfigError(one_line(error)) from error
     finally:

@@ -22,6 +22,19 @@ def swap() -> Any:
                   below=1)  # fmt: skip
 
 
+def min_count() -> Any:
+    return option(1, "rarer tokens are unknown", at_least=1)
+
+
+def subword_sampling() -> Any:
+    return option(0.0, "sampling strength of bpe (dropout) or unigram (alpha) in training; 0: off", at_least=0,
+                  at_most=1)  # fmt: skip
+
+
+def limit() -> Any:
+    return option(0, "use only this many training rows; 0: all", at_least=0)
+
+
 def tgt_direction() -> Any:
     return option(TgtDirection.left_to_right, "from which end a model writes; texts are the same either way")
 
@@ -45,10 +58,9 @@ class MovieReviewsConfig:
     tokenizer: Tokenizer = option(Tokenizer.word, "how a text becomes tokens")
     vocab_size: int = option(0, "most tokens in the vocabulary; 0: all (bpe, unigram: 8000)", at_least=0)
     min_count: int = option(2, "rarer tokens are unknown", at_least=1)
-    subword_sampling: float = option(0.0, "sampling strength of bpe (dropout) or unigram (alpha) in training; 0: off",
-                                     at_least=0, at_most=1)  # fmt: skip
+    subword_sampling: float = subword_sampling()
     swap: float = swap()
-    limit: int = option(0, "use only this many training rows; 0: all", at_least=0)
+    limit: int = limit()
 
 
 @dataclass(kw_only=True, slots=True)
@@ -106,12 +118,11 @@ class PairsConfig:
     shared_vocabulary: bool = option(False, "one vocabulary for source and target; same tokenizer on both sides")
     lowercase: bool = option(False, "lower-case both sides first")
     vocab_size: int = option(0, "most tokens in a vocabulary; 0: all (bpe, unigram: 8000)", at_least=0)
-    min_count: int = option(1, "rarer tokens are unknown", at_least=1)
-    subword_sampling: float = option(0.0, "sampling strength of bpe (dropout) or unigram (alpha) in training; 0: off",
-                                     at_least=0, at_most=1)  # fmt: skip
+    min_count: int = min_count()
+    subword_sampling: float = subword_sampling()
     bleu: Bleu = option(Bleu.auto, "sacreBLEU's tokenizer; auto: 13a for word, bpe, unigram targets, else no BLEU")
     leakage: Leakage = leakage()
-    limit: int = option(0, "use only this many training rows; 0: all", at_least=0)
+    limit: int = limit()
 
 
 @dataclass(kw_only=True, slots=True)
@@ -127,12 +138,11 @@ class LabelledConfig:
     tokenizer: Tokenizer = option(Tokenizer.word, "how a text becomes tokens")
     lowercase: bool = option(False, "lower-case the text first (word always does)")
     vocab_size: int = option(0, "most tokens in the vocabulary; 0: all (bpe, unigram: 8000)", at_least=0)
-    min_count: int = option(1, "rarer tokens are unknown", at_least=1)
-    subword_sampling: float = option(0.0, "sampling strength of bpe (dropout) or unigram (alpha) in training; 0: off",
-                                     at_least=0, at_most=1)  # fmt: skip
+    min_count: int = min_count()
+    subword_sampling: float = subword_sampling()
     swap: float = swap()
     leakage: Leakage = leakage()
-    limit: int = option(0, "use only this many training rows; 0: all", at_least=0)
+    limit: int = limit()
 
 
 @dataclass(kw_only=True, slots=True)
@@ -150,10 +160,10 @@ class TorchtextConfig:
     src_tokenizer: Tokenizer = option(Tokenizer.char, "tokens of the source (pairs)")
     tgt_tokenizer: Tokenizer = option(Tokenizer.space, "tokens of the target (pairs)")
     tgt_direction: TgtDirection = tgt_direction()
-    min_count: int = option(1, "rarer tokens are unknown", at_least=1)
+    min_count: int = min_count()
     batch_size: int = option(64, "sequences in a batch", at_least=1)
     leakage: Leakage = leakage()
-    limit: int = option(0, "use only this many training rows; 0: all", at_least=0)
+    limit: int = limit()
 
 
 HUB_FORMATS = ("csv", "json", "parquet", "arrow")
@@ -182,13 +192,12 @@ class HubConfig:
     shared_vocabulary: bool = option(False, "one vocabulary for both sides (pairs), with the same tokenizer")
     lowercase: bool = option(False, "lower-case texts first, not labels")
     vocab_size: int = option(0, "most tokens in a vocabulary; 0: all (bpe, unigram: 8000)", at_least=0)
-    min_count: int = option(1, "rarer tokens are unknown", at_least=1)
-    subword_sampling: float = option(0.0, "sampling strength of bpe (dropout) or unigram (alpha) in training; 0: off",
-                                     at_least=0, at_most=1)  # fmt: skip
+    min_count: int = min_count()
+    subword_sampling: float = subword_sampling()
     swap: float = swap()
     bleu: Bleu = option(Bleu.auto, "sacreBLEU's tokenizer (pairs); auto: 13a for word, bpe, unigram targets, else none")
     leakage: Leakage = leakage()
-    limit: int = option(0, "use only this many training rows; 0: all", at_least=0)
+    limit: int = limit()
 
 
 @dataclass(kw_only=True, slots=True)
