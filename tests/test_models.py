@@ -9,7 +9,7 @@ import torch
 
 import zoo
 from zoo import config as options
-from zoo.config.checks import ENCODERS_OF
+from zoo.config.model_checks import ENCODERS_OF
 from zoo.config.models import CLASSIFIERS
 from zoo.data.sizes import PairSizes, TextSizes
 from zoo.errors import ConfigError

@@ -3,7 +3,8 @@
 Reading needs neither torch nor Hydra, so that help, listing and wrong options answer at once.
 """
 
-from zoo.config.checks import FEWEST_RATES, bleu_of, check, check_header, metrics_of, monitor_of, task_of, task_of_model
+from zoo.config.checks import FEWEST_RATES, check, metrics_of, monitor_of
+from zoo.config.dataset_checks import bleu_of, check_header, task_of
 from zoo.config.datasets import (
     DATASETS,
     HUB_FORMATS,
@@ -25,6 +26,7 @@ from zoo.config.datasets import (
     list_datasets,
 )
 from zoo.config.field import help_of, to_dict
+from zoo.config.model_checks import task_of_model
 from zoo.config.models import (
     MODELS,
     Activation,

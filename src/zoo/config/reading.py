@@ -7,8 +7,9 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import yaml
 
-from zoo.config.checks import check, check_model, check_ranges
+from zoo.config.checks import check, check_ranges
 from zoo.config.field import to_dict
+from zoo.config.model_checks import check_model
 from zoo.config.models import MODELS
 from zoo.config.whole import GROUPS, TrainConfig, is_choice, options_class
 from zoo.errors import CheckpointError, ConfigError, unknown
