@@ -60,3 +60,11 @@ def toy() -> Callable[..., TrainConfig]:
         return config
 
     return make
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[TrainConfig]:
+    """Collect the configs that the command line would train."""
+    configs: list[TrainConfig] = []
+    monkeypatch.setattr("zoo.cli.train._train_one", lambda config, swept=(): configs.append(config))
+    return configs
