@@ -97,3 +97,9 @@ def scripted(here: Path, monkeypatch: pytest.MonkeyPatch) -> list[TrainConfig]:
 
     monkeypatch.setattr("zoo.tune.search.train", pretend)
     return trained
+
+
+@pytest.fixture
+def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `zoo prepare` write shards of 64 rows."""
+    monkeypatch.setattr("zoo.data.blocks.ROWS", 64)
