@@ -58,9 +58,6 @@ WORDS = 256
 Rows = list[list[int]]
 
 
-# ---- what is measured
-
-
 def training_task(config: TrainConfig, data: Data, bench: Bench) -> TrainingTask:
     """Return the zoo's own training of a config."""
     seed_all(config.seed)
@@ -215,9 +212,6 @@ class TextTraining:
         return self.steps * 64 * 40 / (time.perf_counter() - begun)
 
 
-# ---- decoding
-
-
 def trained(bench: Bench) -> tuple[Run, PairCorpus]:
     """Return a Transformer that writes words of true lengths, trained once and kept, and the test part."""
     folder = bench.folder / "transformer"
@@ -338,9 +332,6 @@ def latency(bench: Bench) -> list[Row]:
     return rows
 
 
-# ---- the limit
-
-
 def limit(bench: Bench) -> list[Row]:
     """Compare the useful operations of a training step with what its matrix products reach alone."""
     small = recipe(**TRANSFORMER)
@@ -388,9 +379,6 @@ SECTIONS: dict[str, Callable[[Bench], list[Row]]] = {
     "lines": lines,
     "startup": startup,
 }
-
-
-# ---- what is shown
 
 
 def machine() -> str:

@@ -64,9 +64,6 @@ def seconds_of(batches: Any) -> float:
     return time.perf_counter() - begun
 
 
-# ---- files of many lines
-
-
 def lines(bench: Bench) -> list[Row]:
     """Read a file of many lines, as long as Multi30k's, in a process of its own."""
     with TemporaryDirectory() as folder:
@@ -107,9 +104,6 @@ def peak_memory() -> float:
     """Return the most memory that this process has held, in MB; of its own, unlike what `resource` gives (Linux)."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
-
-
-# ---- commands
 
 
 def startup(bench: Bench) -> list[Row]:

@@ -53,8 +53,6 @@ class Recipe:
         return f"{self.name}/{self.task}" if self.task else self.name
 
 
-# ---- the recipes
-
 PRONUNCIATION = (baselines.COPY_LETTERS, baselines.NEAREST)
 LANGUAGES = ("ady", "arm", "bul", "dut", "fre", "geo", "gre", "hin", "hun", "ice", "jpn", "kor", "lit", "rum", "vie")
 SEVERAL_SEEDS = ("bul", "fre", "kor")
@@ -162,9 +160,6 @@ def select(name: str) -> list[Recipe]:
         names = dict.fromkeys(name for one in RECIPES for name in (one.name, one.title))
         raise ConfigError(unknown("recipe", name, ["all", *names]))
     return found
-
-
-# ---- their files
 
 
 class Files(NamedTuple):

@@ -91,9 +91,6 @@ class Report:
             )
 
 
-# ---- what is done for a recipe
-
-
 def score_baselines(recipe: Recipe, files: Files, report: Report) -> None:
     """Enter what costs nothing."""
     words = training_jobs.words_of(recipe, files)
@@ -141,9 +138,6 @@ def added(jobs: Sequence[Job], told: Sequence[Trained]) -> Trained:
     members = ", ".join(f"{name} {' '.join(found)}" for name, found in seeds.items())
     hardware = "; ".join(dict.fromkeys(one.hardware for one in told if one.hardware))
     return Trained(sum(one.parameters for one in told), sum(one.seconds for one in told), hardware, members=members)
-
-
-# ---- the command line
 
 
 def shown(rows: Sequence[Row]) -> str:

@@ -52,9 +52,6 @@ class Found:
         return NONE if set(cells) == {NONE} else " / ".join(cells)
 
 
-# ---- cells
-
-
 def figure(value: float, metric: str) -> str:
     """Write a figure as papers do: rates in percent."""
     return f"{value if metric in OUT_OF_100 else 100 * value:.2f}"
@@ -99,9 +96,6 @@ def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Write a table; all but its first column stand to the right."""
     lines = [heads, ["---", *["--:"] * (len(heads) - 1)], *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-
-
-# ---- tables
 
 
 def leaderboard(folder: Path) -> str:
@@ -173,9 +167,6 @@ def _lines(groups: dict[tuple[str, str, str], dict[str, Row]], metrics: Sequence
         figures = [bounded([found[one]] if one in found else [], one) for one in metrics]
         trained = [millions([row]), minutes([row]), row.hardware or NONE] if row.parameters else [NONE] * 3
         yield [name, seed or NONE, split, *figures, *trained]
-
-
-# ---- pages
 
 
 def readme_part(folder: Path) -> str:

@@ -136,9 +136,6 @@ def run_to_end(command: Sequence[str]) -> int:
         raise
 
 
-# ---- what a run was trained on
-
-
 def _note(job: Job) -> None:
     """Add this machine and this commit to what is known of a run."""
     if job.run.begun:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from tuning import RATES, TOY
 
 from zoo.config import (
     Attention,
@@ -19,6 +20,7 @@ from zoo.config import (
     TrainConfig,
     check,
 )
+from zoo.experiment import Ended, Watch
 
 torch.set_num_threads(1)
 
@@ -60,3 +62,44 @@ def toy() -> Callable[..., TrainConfig]:
         return config
 
     return make
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[TrainConfig]:
+    """Collect the configs that the command line would train."""
+    configs: list[TrainConfig] = []
+    monkeypatch.setattr("zoo.cli.train._train_one", lambda config, swept=(): configs.append(config))
+    return configs
+
+
+@pytest.fixture
+def rates(here: Path) -> list[str]:
+    """Return the arguments of a search for one of two rates."""
+    (here / "rates.yaml").write_text(RATES)
+    return ["tune", *TOY, "--space", "rates.yaml", "--out", "found"]
+
+
+@pytest.fixture
+def scripted(here: Path, monkeypatch: pytest.MonkeyPatch) -> list[TrainConfig]:
+    """Train nothing: the value is 0.5 + dropout, and epochs come close to it; some dropouts fail. Return the trials."""
+    (here / "space.yaml").write_text("model.dropout: {low: 0.0, high: 0.9, step: 0.1}\n")
+    trained: list[TrainConfig] = []
+
+    def pretend(config: TrainConfig, *, watch: Watch) -> dict[str, Any]:
+        trained.append(config)
+        value = 0.5 + config.model.dropout / 2
+        for epoch in range(1, config.epochs + 1):
+            if watch.late:
+                raise Ended
+            watch.after_epoch(epoch, {"valid_accuracy": value}, epoch == config.epochs)
+        valid = {"accuracy": value}
+        return {"valid": valid, "best_epoch": 1, "epochs": config.epochs, "seconds": 1.0, "run_dir": config.run_dir}
+
+    monkeypatch.setattr("zoo.tune.search.train", pretend)
+    return trained
+
+
+@pytest.fixture
+def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `zoo prepare` write shards of 64 rows."""
+    monkeypatch.setattr("zoo.data.blocks.ROWS", 64)

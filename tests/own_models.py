@@ -71,9 +71,6 @@ class Told(Words):
         return super().forward(*inputs)
 
 
-# ---- unsound ones
-
-
 class TwoOutputs(Words):
     def forward(self, text: Tensor, lengths: Tensor) -> Any:
         return super().forward(text, lengths), lengths

@@ -94,9 +94,6 @@ def small(tmp_path: Path, *, step: int = 1, value: float = 1.0) -> Path:
     return path
 
 
-# ---- damage
-
-
 def test_a_file_with_any_one_bit_flipped_is_refused(tmp_path: Path) -> None:
     path = small(tmp_path)
     content = path.read_bytes()
@@ -205,9 +202,6 @@ def test_a_newer_format_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         load_checkpoint(path)
 
 
-# ---- crashes
-
-
 @pytest.mark.parametrize("stage", ["open", "fsync", "replace"])
 @pytest.mark.parametrize("failure", [OSError(28, "No space left on device"), KeyboardInterrupt()])
 def test_a_crash_while_saving_leaves_the_old_file(
@@ -263,9 +257,6 @@ def test_a_place_that_cannot_be_written_is_a_storage_error(tmp_path: Path) -> No
         write_durably(tmp_path / "file" / "below" / "a", b"")
 
 
-# ---- weights
-
-
 def transformer(d_model: int = 8, **options: Any) -> nn.Module:
     sizes = PairSizes(9, 9, options.pop("shared", False))
     small: dict[str, Any] = {"nhead": 2, "num_encoder_layers": 1, "num_decoder_layers": 1, "dim_feedforward": 8}
@@ -298,9 +289,6 @@ def test_weights_of_another_model_are_refused_and_nothing_is_changed() -> None:
         with pytest.raises(CheckpointError, match=message):
             load_weights(model, tensors, source="a")
     assert all(torch.equal(weight, before[name]) for name, weight in model.state_dict().items())
-
-
-# ---- optimizers
 
 
 def step(model: nn.Module, optimizer: torch.optim.Optimizer, seed: int) -> None:

@@ -46,9 +46,6 @@ def answer(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
     return ask
 
 
-# ---- compare
-
-
 def test_a_row_is_what_results_say_of_the_main_metric(two: dict[str, dict[str, Any]]) -> None:
     row, results = row_of("a"), two["a"]
     best, curves = results["best_epoch"], read_curves(Path("a"))
@@ -121,9 +118,6 @@ def test_verdicts_follow_the_direction_of_the_metric() -> None:
     assert verdict("accuracy", Difference(0.1, 0.05, 0.2, 0.001)) == "better"
     assert verdict("sequence_error_rate", Difference(0.1, 0.05, 0.2, 0.001)) == "worse"
     assert verdict("bleu", Difference(0.1, -0.05, 0.2, 0.2)) == "may be chance"
-
-
-# ---- names, curves and files
 
 
 def named(**changes: Any) -> TrainConfig:
@@ -219,9 +213,6 @@ def test_wrong_ways_to_draw_are_named(two: dict[str, dict[str, Any]]) -> None:
         run(["compare", "a", "c", "--out", "o"])
 
 
-# ---- evaluate
-
-
 def test_evaluate_gives_each_score_its_interval_beside_the_fixed_keys(
     two: dict[str, dict[str, Any]], answer: Callable[..., str]
 ) -> None:
@@ -287,9 +278,6 @@ def test_bleu_is_shown_with_its_signature_and_interval(here: Path, toy: Toy, ans
     assert found["chrf"]["p"] == 1
 
 
-# ---- predict
-
-
 def test_several_runs_predict_together_and_the_last_file_is_read(
     two: dict[str, dict[str, Any]], answer: Callable[..., str]
 ) -> None:
@@ -331,9 +319,6 @@ def test_what_is_neither_a_run_nor_a_file_is_named(two: dict[str, dict[str, Any]
     Path("empty").mkdir()
     with pytest.raises(CheckpointError, match=r"empty: no run, it holds no config\.yaml"):
         run(["predict", "a", "empty"])
-
-
-# ---- average
 
 
 def test_average_says_what_it_averaged(two: dict[str, dict[str, Any]], answer: Callable[..., str]) -> None:

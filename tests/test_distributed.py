@@ -74,9 +74,6 @@ def test_torchrun_says_who_a_process_is(monkeypatch: pytest.MonkeyPatch) -> None
         launched()
 
 
-# ---- from the shell
-
-
 def started(processes: int, *words: str) -> "subprocess.Popen[str]":
     """Start a training by torchrun."""
     torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]

@@ -61,9 +61,6 @@ def blocks(page: Path, *languages: str) -> list[Block]:
     return [block for block in found if not languages or block.language in languages]
 
 
-# ---- recipes of CONTRIBUTING.md
-
-
 def place(block: Block) -> re.Match[str] | None:
     """Return file, manner and name where a block's first line says where its code goes."""
     first = block.text.partition("\n")[0]
@@ -138,9 +135,6 @@ def test_what_contributing_adds_is_listed_learns_and_predicts(extended: Path) ->
 def test_each_thing_that_contributing_adds_works_with_the_others(extended: Path, overrides: list[str]) -> None:
     trained = zoo_of(extended, "train", *overrides, "dataset.limit=64", *QUICK)
     assert trained.returncode == 0, trained.stderr
-
-
-# ---- commands
 
 
 class Opened(Exception):
@@ -257,9 +251,6 @@ def test_the_check_of_commands_refuses_a_wrong_one(monkeypatch: pytest.MonkeyPat
             understand(wrong.split(), monkeypatch)
 
 
-# ---- whole pages
-
-
 def run_line(line: str, pipeline: list[list[str]]) -> None:
     """Run a line of a shell block here: trainings for a few steps, and none on the packaged data or of the Hub."""
     if not any(words[0] in OURS for words in pipeline):
@@ -324,9 +315,6 @@ def test_the_page_on_own_models_runs_as_written(here: Path, own_code: Callable[[
 @pytest.mark.parametrize("name", ["relu", "models", "interface"])
 def test_the_code_of_a_page_gives_the_output_that_is_shown(name: str, here: Path) -> None:
     run_page(ROOT / "docs" / f"{name}.md")
-
-
-# ---- the text
 
 
 def anchors(page: Path) -> set[str]:

@@ -171,9 +171,6 @@ def test_outcomes_stand_in_the_order_of_the_part(data: Data) -> None:
     assert outcome.references[0] == ["a b", "b b"]
 
 
-# ---- texts
-
-
 def texts(rows: list[list[int]], labels: list[int]) -> TextCorpus:
     names = [f"text {i}" for i in range(len(rows))]
     return TextCorpus(text=Sequences.from_lists(rows), labels=np.array(labels), texts=names)

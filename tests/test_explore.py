@@ -243,9 +243,6 @@ def test_reports_lie_under_explore_and_those_of_a_run_in_it(here: Path) -> None:
     assert Path("explore/labelled-texts/report.json").exists()
 
 
-# ---- the page, and TensorBoard
-
-
 class Page(HTMLParser):
     """Counts what a screen reader needs, and collects what a browser would fetch."""
 
@@ -312,9 +309,6 @@ def test_tensorboard_finds_scalars_images_and_the_points(here: Path) -> None:
     assert len(metadata) == len(points) + 1 == 151
     assert all(len(line.split("\t")) >= 3 for line in points)
     assert 'metadata_path: "metadata.tsv"' in (here / "out/projector_config.pbtxt").read_text(encoding="utf-8")
-
-
-# ---- the command line
 
 
 def test_the_summary_says_what_was_found_and_where(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

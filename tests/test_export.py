@@ -136,9 +136,6 @@ def test_a_program_refuses_a_text_that_is_longer_than_the_model_takes() -> None:
         module(torch.ones(2, 7, dtype=torch.int64), torch.tensor([7, 3]))
 
 
-# ---- the command
-
-
 @pytest.fixture
 def transformer(here: Path, toy: Toy) -> Path:
     """Train a Transformer for a moment."""
@@ -284,9 +281,6 @@ def test_input_feeding_is_refused() -> None:
         parts_of(stub)  # type: ignore[arg-type]
 
 
-# ---- what lies beside
-
-
 def test_reserved_ids_are_spelt_as_no_token_is() -> None:
     codec = Codec(PLAIN["space"](), Vocab(["<s>", "a", "<<pad>>"]))
     coding: Any = type("Coding", (), {"codecs": {"src": codec, "tgt": codec}})
@@ -301,8 +295,6 @@ def test_words_are_split_as_the_description_says() -> None:
         found = re.sub(pattern, replacement, found)
     assert found.split() == codec.split(text)
 
-
-# ---- the page
 
 BLOCKED = "import sys; sys.modules['zoo'] = None; exec(compile(open(sys.argv[1]).read(), sys.argv[1], 'exec'))"
 EXAMPLES = {"torch": "g2p-en", "onnx": "sentiment-en", "ctranslate2": "g2p-en"}

@@ -57,9 +57,6 @@ def same(here: Path, other: Path) -> None:
     assert strays(here) == []
 
 
-# ---- stopped
-
-
 def test_the_same_run_twice_is_equal_to_the_bit(tmp_path: Path, plain: Path) -> None:
     trained(train(tmp_path))
     same(tmp_path, plain)
@@ -133,8 +130,6 @@ def test_ctrl_c_while_torch_is_imported_is_quiet_and_leaves_nothing(tmp_path: Pa
     assert (ended.code, ended.out, ended.err) == (130, "", "interrupted\n")
     assert list(tmp_path.iterdir()) == []
 
-
-# ---- killed
 
 STAGES = ["before", "half", "before-rename", "after-rename", "before-unlink", "after-unlink"]
 

@@ -58,9 +58,6 @@ def newest(run: Path) -> Path:
     return list_checkpoints(run / "checkpoints")[0]
 
 
-# ---- moved, finished
-
-
 def test_a_run_that_was_copied_goes_on_where_it_lies(tmp_path: Path, plain: Path, stopped: Path) -> None:
     before = files_of(stopped)
     shutil.copytree(stopped, tmp_path / "else where" / "run=1")
@@ -83,9 +80,6 @@ def test_results_stay_until_a_finished_run_has_trained_on(tmp_path: Path, plain:
     assert (run / "results.json").read_bytes() == results
     trained(train(tmp_path, resume="true", epochs="3"))
     assert json.loads((run / "results.json").read_text())["epochs"] == 3
-
-
-# ---- damaged
 
 
 def cut(content: bytes) -> bytes:
@@ -181,9 +175,6 @@ def test_the_newest_is_the_highest_step_whatever_the_clock_says(
     ended = trained(train_with(tmp_path, f"clock={2026 + years}-01-01T00:00:00", resume="true"))
     assert "resumed run at step 10" in ended.err
     assert outcome(run) == outcome(plain)
-
-
-# ---- wrong
 
 
 def test_another_model_size_is_refused_naming_the_field_and_both_values(tmp_path: Path, run: Path) -> None:

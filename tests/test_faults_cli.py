@@ -159,9 +159,6 @@ def test_any_override_gives_a_config_or_a_config_error(key: str, text: str) -> N
         assert isinstance(config_of({"dataset": "pairs", "dataset.train": "x", item.key: item.texts[0]}), TrainConfig)
 
 
-# ---- secrets
-
-
 def files_under(directory: Path) -> Iterator[tuple[Path, bytes]]:
     return ((path, path.read_bytes()) for path in directory.rglob("*") if path.is_file())
 
@@ -176,9 +173,6 @@ def test_no_secret_of_the_environment_is_in_a_file_of_a_run_or_a_sweep(tmp_path:
     assert {"config.yaml", "train.log", "sweep.csv", "sweep.json", "multirun.yaml"} <= {path.name for path in found}
     assert not [path for path, content in found.items() if secret.encode() in content]
     assert secret not in done.stdout + done.stderr
-
-
-# ---- signals
 
 
 def signalled(number: int, lost: type[Exception] | None) -> int:
@@ -232,9 +226,6 @@ def test_a_signal_that_comes_as_an_error_stops_a_sweep(
     assert inside("train", "-m", *TOY, "seed=1,2", "hydra.sweep.dir=s") == 130
     assert "stopped in job 1; the same command goes on with the sweep in s\n" in capfd.readouterr().err
     assert not (here / "s" / "sweep.csv").exists()
-
-
-# ---- sweeps
 
 
 @pytest.fixture

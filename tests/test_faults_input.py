@@ -41,9 +41,6 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-# ---- 23: streams
-
-
 def test_streams_that_are_closed_full_or_ascii_end_a_command_quietly(runs: Path) -> None:
     (runs / "in.txt").write_text("ab\nba\n" * 20_000)
     quiet = [
@@ -93,8 +90,6 @@ def test_no_process_is_left_when_the_reader_of_predictions_goes(runs: Path) -> N
             os.killpg(process.pid, signal.SIGKILL)
 
 
-# ---- 24, 26: malformed files
-
 FAULTS = {
     "utf8.tsv": (b"ab\tA B\na\xff\tA\n", ":2: byte 2 is not UTF-8"),
     "nul.tsv": (b"ab\tA B\na\0\tA\n", ":2: holds a NUL byte"),
@@ -142,9 +137,6 @@ def test_files_that_are_not_aligned_are_refused_with_both_counts(here: Path, cap
     assert "a:3: has no counterpart: a has 3 lines, b has 2" in one_error(capfd.readouterr().err)
 
 
-# ---- 25: the same text in other clothes
-
-
 def weights(run: Path) -> dict[str, Tensor]:
     return load_checkpoint(run / "checkpoints" / "best.safetensors").tensors
 
@@ -168,8 +160,6 @@ def test_marks_line_ends_and_separators_that_are_text_give_the_clean_files_weigh
         assert found[name].keys() == found["clean"].keys()
         assert all(torch.equal(found[name][key], found["clean"][key]) for key in found["clean"]), name
 
-
-# ---- 27: little or nothing
 
 LITTLE: list[tuple[dict[str, str], str]] = [
     ({"train": ""}, "train.tsv: is empty"),
@@ -205,9 +195,6 @@ def test_a_label_that_the_test_part_alone_has_counts_as_an_error(tmp_path: Path)
     assert results["notes"]["test_unknown_labels"] == 1
     assert results["test"]["accuracy"] <= 0.5
     assert all(value == value and 0 <= value < 99 for value in results["test"].values())
-
-
-# ---- 28, 30: too long, reserved, unseen
 
 
 def test_what_is_too_long_is_counted_in_training_and_in_prediction(tmp_path: Path, capfd: Capture) -> None:
@@ -248,9 +235,6 @@ def test_characters_that_training_lacks_are_reported_by_predict(runs: Path, capf
     assert "'\\t', 'A', 'B'" not in capfd.readouterr().out
 
 
-# ---- 29: leakage
-
-
 @pytest.mark.parametrize("task", ["pairs", "labelled"])
 def test_twins_in_train_and_test_are_counted_warned_of_and_refused_on_demand(
     tmp_path: Path, task: str, capfd: Capture
@@ -270,9 +254,6 @@ def test_twins_in_train_and_test_are_counted_warned_of_and_refused_on_demand(
     assert train(tmp_path, *files, "dataset.leakage=error", f"run_dir={tmp_path / 'refused'}") == 3
     assert "2 sources of the test part are in the training part too" in one_error(capfd.readouterr().err)
     assert not (tmp_path / "refused").exists()
-
-
-# ---- predict reads what a shell gives it
 
 
 def test_pipes_and_packed_files_of_any_spelling_are_read(runs: Path) -> None:

@@ -60,9 +60,6 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(place)], check=True)
 
 
-# ---- storage
-
-
 def test_a_full_disk_ends_a_run_with_6_and_room_lets_it_go_on(disk: Path, plain: Path) -> None:
     assert train_with(disk, f"signal={signal.SIGTERM:d}=4").code == 143
     room = shutil.disk_usage(disk).free
@@ -152,9 +149,6 @@ def test_a_file_is_synced_before_its_rename_and_the_directory_after_it(tmp_path:
         assert re.search(order + rf"[^\n]*fsync\(\d+<{directory}>\) += 0", seen), f"{name}\n{seen}"
 
 
-# ---- numbers
-
-
 @pytest.mark.parametrize("options", [{}, {"ema": "0.5", "save_every": "4", "clip": "0"}], ids=["plain", "averaged"])
 def test_a_loss_of_nan_at_step_7_leaves_the_run_as_after_step_6(tmp_path: Path, options: dict[str, str]) -> None:
     ended = train_with(tmp_path, "nan=7", **options)
@@ -205,9 +199,6 @@ def test_memory_that_ran_out_names_the_overrides_and_leaves_the_last_checkpoint(
         assert [line["step"] for line in metrics_of(tmp_path / "run") if "epoch" in line] == [7, 14]
 
 
-# ---- wanted twice
-
-
 def test_a_directory_in_use_ends_with_8_and_a_stale_lock_is_recovered(tmp_path: Path, plain: Path) -> None:
     first = start(tmp_path, sys.executable, FAULTY, "linger=3=600", "--", *words({"save_every": "1"}))
     until(lambda: newest_step(tmp_path / "run") == 2, first)
@@ -231,9 +222,6 @@ def test_two_runs_started_in_the_same_second_have_two_directories(tmp_path: Path
     found = sorted((tmp_path / "runs" / "copy-transformer").iterdir())
     assert [path.name for path in found] == ["2026-01-01_00-00-00", "2026-01-01_00-00-00-1"]
     assert outcome(found[0])["tensors"] == outcome(found[1])["tensors"]
-
-
-# ---- in the long run
 
 
 def usage(pid: int) -> tuple[int, int, int]:

@@ -62,9 +62,6 @@ def codes(run: Path, capfd: Capture) -> set[int]:
     return found
 
 
-# ---- 36: pickles
-
-
 class Bomb:
     """What makes a file where it is unpickled."""
 
@@ -125,8 +122,6 @@ def test_the_real_command_ends_with_4_at_a_bomb(stranger: Path) -> None:
     assert not mark.exists()
 
 
-# ---- 37: targets and resolvers
-
 CONFIGS: list[tuple[str, Callable[[str], str]]] = [
     ("_target_ on top", lambda text: f"_target_: os.mkdir\n{text}"),
     ("_target_ in a group", lambda text: text.replace("model:\n", "model:\n  _target_: os.mkdir\n  path: mark\n")),
@@ -167,9 +162,6 @@ def test_a_checkpoint_that_names_a_target_is_refused(stranger: Path, key: str, c
     assert 4 in codes(stranger, capfd)
     with pytest.raises(CheckpointError, match=f"holds `{key}`"):
         load_checkpoint(stranger / "checkpoints" / "best.safetensors")
-
-
-# ---- 38: archives and links
 
 
 def archives(directory: Path) -> list[Path]:
@@ -218,9 +210,6 @@ def test_devices_pipes_and_circles_are_no_files_of_a_run(stranger: Path, name: s
             one_error(capfd.readouterr().err)
 
 
-# ---- 39: ports and names
-
-
 @pytest.mark.slow
 def test_training_opens_no_port_and_connects_to_nothing(tmp_path: Path) -> None:
     program = (
@@ -255,9 +244,6 @@ def test_every_line_that_says_how_to_go_on_can_be_typed() -> None:
     for line in lines:
         command = shlex.split(line.partition("continue with: ")[2])
         assert command[:2] == ["zoo-train", "resume=a b;touch c"]
-
-
-# ---- 40: safetensors
 
 
 def container(header: Any, data: bytes = b"\0" * 8, size: int | None = None) -> bytes:

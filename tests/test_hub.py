@@ -174,9 +174,6 @@ def test_paths_become_absolute_and_names_of_splits_do_not(here: Path) -> None:
     assert (config.dataset.path, config.dataset.train, config.dataset.valid) == ("user/name", "train", "validation")
 
 
-# ---- what can be wrong
-
-
 def test_without_the_library_one_line_says_what_to_install(
     here: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -162,8 +162,6 @@ def test_another_criterion_is_given_the_logits(monkeypatch: pytest.MonkeyPatch) 
     assert shapes == [(3, 5, 7)]
 
 
-# ---- R-Drop
-
 TWICE = [torch.randn(3, 5, 7, generator=torch.Generator().manual_seed(seed)).double() for seed in (1, 2)]
 
 
@@ -233,9 +231,6 @@ def test_rdrop_equals_two_passes_written_out_whatever_the_vocabulary(
         total, count, correct = rdrop_loss(model, batch, weight=0.7)
         assert (int(count), float(correct)) == (9, right)
         torch.testing.assert_close([total, *gradients(model, total)], wanted)
-
-
-# ---- Numbers as targets
 
 
 def test_squared_error_sums_over_all_numbers_and_counts_them() -> None:

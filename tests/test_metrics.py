@@ -182,9 +182,6 @@ def test_lower_case_outputs_are_scored_without_case_and_the_signature_says_so() 
     assert translation_metrics(["a dog , runs in here ."], [["A dog, Runs in here."]])["bleu"] < 100
 
 
-# ---- scores of parts and of resamples
-
-
 def repeated(items: Sequence[Any], weights: np.ndarray[Any, Any]) -> list[Any]:
     return [item for item, weight in zip(items, weights.tolist(), strict=True) for _ in range(weight)]
 

@@ -44,9 +44,6 @@ def labels(here: Path, toy: Toy) -> Toy:
                                     "dataset": LabelledConfig(train="labelled.tsv"), **changes})  # fmt: skip
 
 
-# ---- the permission
-
-
 @pytest.mark.parametrize("told", ["", "0", "own", "own_models2", "other,zoo", "own_models:Words"])
 def test_without_permission_nothing_is_imported(told: str, monkeypatch: pytest.MonkeyPatch, here: Path) -> None:
     monkeypatch.setenv(PERMISSION, told)
@@ -96,9 +93,6 @@ def test_a_saved_config_cannot_give_the_permission(labels: Toy, capfd: pytest.Ca
     capfd.readouterr()
     assert inside("evaluate", "run") == 4
     assert "unknown option 'ZOO_ALLOW_CODE'" in one_error(capfd.readouterr().err)
-
-
-# ---- options
 
 
 def test_the_arguments_of_the_constructor_are_the_options() -> None:
@@ -214,9 +208,6 @@ def test_help_shows_the_options_and_their_defaults(capfd: pytest.CaptureFixture[
     assert "movie_reviews *" in out
 
 
-# ---- training and what comes after
-
-
 def test_a_classifier_trains_resumes_to_the_same_bits_and_answers(labels: Toy) -> None:
     whole = train(labels(run_dir="whole"))
     train(labels(max_steps=2))
@@ -285,9 +276,6 @@ def test_several_processes_train_an_own_model(here: Path) -> None:
                           timeout=PATIENCE)  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert json.loads(Path("run/results.json").read_text())["world_size"] == 2
-
-
-# ---- the example
 
 
 @pytest.mark.slow

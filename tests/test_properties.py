@@ -55,9 +55,6 @@ def replaced(value: Any, way: tuple[Any, ...], new: Any) -> Any:
     return changed
 
 
-# ---- lines
-
-
 @quick
 @given(content=st.binary(max_size=80) | texts.map(str.encode), packed=st.booleans())
 def test_lines_as_they_come_are_the_lines_of_the_whole_file(scratch: Path, content: bytes, packed: bool) -> None:
@@ -80,9 +77,6 @@ def test_damaged_gzip_gives_lines_or_a_data_error(scratch: Path, content: bytes,
         (scratch / "y.gz").write_bytes(damaged)
         with suppress(DataError):
             assert all(isinstance(line, str) for _, line in read_lines(str(scratch / "y.gz")))
-
-
-# ---- tokenizers and vocabularies
 
 
 @pytest.fixture(scope="module")
@@ -133,9 +127,6 @@ def test_any_vocabulary_file_gives_a_coding_or_a_data_error(
         assert coding.codecs["text"].decode(coding.codecs["text"].encode("ab")) in ("ab", "a", "b", "")
 
 
-# ---- configs
-
-
 @quick
 @given(text=st.text(max_size=60) | st.text("{}[]:-&*!|>?%@`#\n '\"a1,.", max_size=40), raw=st.binary(max_size=30))
 def test_any_config_file_gives_a_config_or_a_config_error(scratch: Path, text: str, raw: bytes) -> None:
@@ -159,9 +150,6 @@ def test_a_config_with_any_value_anywhere_is_read_back_equal_or_refused(
         text = yaml.safe_dump(to_dict(config), sort_keys=False, allow_unicode=True)
         (scratch / "same.yaml").write_text(text, encoding="utf-8")
         assert load_config(scratch / "same.yaml") == config
-
-
-# ---- checkpoints
 
 
 @quick

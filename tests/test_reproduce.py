@@ -47,9 +47,6 @@ def run(*words: str) -> int:
     return guarded(lambda: reproduce.reproduce(list(words)))
 
 
-# ---- recipes
-
-
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.title)
 def test_every_member_of_a_recipe_composes_and_has_a_run_of_its_own(recipe: Recipe, tmp_path: Path) -> None:
     files = Files(*([f"{part}.{side}" for side in recipe.sides or ("txt",)] for part in ("train", "dev", "test")))
@@ -119,9 +116,6 @@ def test_the_list_names_every_recipe(capsys: pytest.CaptureFixture[str]) -> None
     assert listed == [recipe.title for recipe in RECIPES]
 
 
-# ---- baselines
-
-
 def test_baselines_answer_with_the_commonest_the_nearest_and_the_source_itself() -> None:
     train = Rows(["cat", "dog", "cart", "dog"], ["K AE T", "D AO G", "K AA R T", "D AA G"])
     assert baselines.majority(Rows(["x", "y", "z"], ["1", "0", "1"]), ["a", "b"]) == ["1", "1"]
@@ -149,9 +143,6 @@ def test_a_translation_s_baseline_has_bleu() -> None:
     scores = baselines.score(baselines.COPY, rows, rows, config)
     assert scores.metrics()["bleu"] == pytest.approx(100)
     assert "tok:none" in scores.signatures["bleu_signature"]
-
-
-# ---- rows
 
 
 def test_rows_of_the_same_key_are_replaced_and_others_stay(row: Callable[..., Row], tmp_path: Path) -> None:
@@ -205,9 +196,6 @@ def test_processes_that_write_at_once_lose_nothing(tmp_path: Path) -> None:
     assert len(read_rows(Path(path))) == 60
 
 
-# ---- tables
-
-
 def test_the_pages_show_what_the_rows_say() -> None:
     for name, part in results_table.PAGES.items():
         text = (ROOT / name).read_text(encoding="utf-8")
@@ -253,9 +241,6 @@ def test_figures_of_two_metrics_stand_side_by_side_and_what_is_missing_is_a_stro
     assert [found[2], found[4], found[8]] == ["20.00 ± 0.00 / 5.00 ± 0.00", "-", "10, 0.5"]
     assert cells(table, "SIGMORPHON")[4:] == ["-"] * 5
     assert cells(results_table.languages(tmp_path), "kor")[4] == found[2]
-
-
-# ---- the whole
 
 
 def write_data(folder: Path) -> None:

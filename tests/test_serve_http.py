@@ -59,9 +59,6 @@ def ask(client: httpx.Client, **values: Any) -> Any:
     return answer.json()["predictions"]
 
 
-# ---- answers
-
-
 @pytest.mark.parametrize("search", [{}, {"nbest": 3}, {"beam": 2}, {"beam": 4, "nbest": 2}], ids=str)
 def test_sequences_are_answered_as_zoo_predict_answers_them(
     client: httpx.Client, folder: Path, search: dict[str, int]
@@ -165,9 +162,6 @@ def test_health_says_what_is_served_and_what_it_takes(client: httpx.Client, labe
     assert (labels.get("health").json()["task"], labels.get("health").json()["attention"]) == ("labels", False)
 
 
-# ---- refusals
-
-
 def test_what_does_not_fit_the_model_is_refused(client: httpx.Client, labels: httpx.Client) -> None:
     def refusal(of: httpx.Client, **values: Any) -> str:
         return error_of(of.post("predict", json={"texts": ["ab"], **values}), 422)
@@ -216,9 +210,6 @@ def test_memory_that_runs_out_is_told_as_such() -> None:
         answer = client.post("predict", json={"texts": ["a"]})
         assert error_of(answer, 503).startswith("memory ran out; send shorter texts")
         assert answer.headers["retry-after"] == "1"
-
-
-# ---- limits
 
 
 def raw(client: httpx.Client, head: str, body: bytes = b"") -> tuple[int, str]:
@@ -302,9 +293,6 @@ def test_a_client_that_goes_away_is_worked_for_no_longer() -> None:
         first.join()
         assert ask_echo(client, ["b"]) == ["B"]
     assert [texts for texts, _ in model.batches] == [["a"], ["b"]]
-
-
-# ---- other sites
 
 
 OURS = ["localhost", "LOCALHOST:1234", "localhost.", "127.0.0.1:8000", "[::1]:8000", "192.168.1.5", "zoo.example"]

@@ -167,9 +167,6 @@ def test_the_load_is_bounded_and_for_this_machine_alone(words: list[str], monkey
         load_test.main()
 
 
-# ---- before the server starts
-
-
 def test_a_port_that_is_taken_is_told_before_the_model_is_opened(capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

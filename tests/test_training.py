@@ -4,91 +4,18 @@ import json
 import math
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
+from batches import classifier, merged, pair_corpus, same, sgd, text_batches, transformer, weights
 from torch import Tensor, nn
 
-from zoo.config import (
-    OPTIMIZERS,
-    SCHEDULERS,
-    Activation,
-    Attention,
-    Cell,
-    Encoder,
-    FeedForward,
-    Init,
-    Norm,
-    Pooling,
-    Positions,
-)
-from zoo.data import IGNORE, Loader, PairBatch, PairCorpus, PairSizes, Sequences, TextBatch, TextCorpus, TextSizes
-from zoo.errors import DivergenceError
+from zoo.data import IGNORE, Loader, PairBatch, TextBatch
 from zoo.evaluation import validate
 from zoo.loss import divergence
-from zoo.models import create_model
-from zoo.optim import build_optimizer, build_schedule, run_progress
 from zoo.optim.ema import EMA
-from zoo.training import SKIP_BUDGET, EpochResult, LoopState, StepReport, training
-
-CLASSES, VOCAB = 3, 10
-
-
-def text_batches(*sizes: int, seed: int = 0) -> list[TextBatch]:
-    """Return batches of these many texts of 2 to 5 tokens, whose label is the first token's number modulo 3."""
-    generator = torch.Generator().manual_seed(seed)
-    batches = []
-    for size in sizes:
-        lengths = torch.randint(2, 6, (size,), generator=generator)
-        text = torch.randint(4, VOCAB, (size, int(lengths.max())), generator=generator)
-        text = text.masked_fill(torch.arange(text.shape[1]) >= lengths[:, None], 0)
-        batches.append(TextBatch(text, lengths, text[:, 0] % CLASSES))
-    return batches
-
-
-def merged(batches: list[TextBatch]) -> TextBatch:
-    longest = max(batch.text.shape[1] for batch in batches)
-    text = torch.cat([F.pad(batch.text, (0, longest - batch.text.shape[1])) for batch in batches])
-    return TextBatch(text, torch.cat([b.lengths for b in batches]), torch.cat([b.label for b in batches]))
-
-
-def pair_corpus(rows: int = 24, *, seed: int = 0) -> PairCorpus:
-    generator = torch.Generator().manual_seed(seed)
-    lists = [
-        torch.randint(4, VOCAB, (int(torch.randint(1, 6, (), generator=generator)),), generator=generator).tolist()
-        for _ in range(rows)
-    ]
-    return PairCorpus(src=Sequences.from_lists(lists), tgt=Sequences.from_lists(row[::-1] for row in lists))
-
-
-def classifier(**options: Any) -> nn.Module:
-    torch.manual_seed(1)
-    small = {"encoder": "bag", "embedding_size": 6, "hidden_size": 6, "dropout": 0.0}
-    return create_model("classifier", sizes=TextSizes(VOCAB, CLASSES), **{**small, **options}).double()
-
-
-def transformer(**options: Any) -> nn.Module:
-    torch.manual_seed(1)
-    small = {"d_model": 8, "nhead": 2, "num_encoder_layers": 1, "num_decoder_layers": 1, "dim_feedforward": 8}
-    sizes = PairSizes(VOCAB, VOCAB, False)
-    return create_model("transformer", sizes=sizes, **{**small, "dropout": 0.0, "max_length": 16, **options})
-
-
-def sgd(model: nn.Module, lr: float = 0.1) -> torch.optim.Optimizer:
-    return torch.optim.SGD(model.parameters(), lr=lr)
-
-
-def weights(model: nn.Module) -> list[Tensor]:
-    return [parameter.detach().clone() for parameter in model.parameters()]
-
-
-def same(a: list[Tensor], b: list[Tensor]) -> bool:
-    return all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
-
-
-# ---- what it returns
+from zoo.training import EpochResult, LoopState, StepReport, training
 
 
 def test_only_the_optimizer_is_required_and_four_figures_come_back() -> None:
@@ -168,9 +95,6 @@ def test_a_plain_loop_with_torchs_adam_gives_the_same_weights() -> None:
             reference.step()
     for a, b in zip(ours.parameters(), plain.parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
-
-
-# ---- its keywords
 
 
 def test_clipping_bounds_the_step_and_the_norm_before_it_is_reported() -> None:
@@ -369,19 +293,6 @@ def test_a_criterion_of_ones_own_is_used_in_training_and_validation() -> None:
     assert doubled.valid_loss == pytest.approx(2 * plain.valid_loss, rel=1e-6)
 
 
-def test_bf16_computes_products_in_bf16_and_keeps_weights_in_float32() -> None:
-    torch.manual_seed(0)
-    seen: list[torch.dtype] = []
-    model = transformer()
-    model.output.register_forward_hook(lambda module, args, output: seen.append(output.dtype))
-    loader = Loader(pair_corpus(), batch_tokens=48)
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
-    losses = [training(e, model, loader, loader, optimizer=optimizer, precision="bf16").loss for e in (1, 2, 3)]
-    assert set(seen) == {torch.bfloat16}
-    assert {weight.dtype for weight in model.parameters()} == {torch.float32}
-    assert losses[2] < losses[0]
-
-
 def test_padded_targets_have_no_part_in_the_gradient() -> None:
     batch = pair_corpus(6).batch(torch.arange(6).numpy())
     assert bool((batch.tgt_out == IGNORE).any())
@@ -394,193 +305,3 @@ def test_padded_targets_have_no_part_in_the_gradient() -> None:
     assert results[0] == pytest.approx(results[1], rel=1e-6)
     for a, b in zip(*(model.parameters() for model in models), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
-
-
-# ---- divergence
-
-
-class Spoiler(nn.Module):
-    """A classifier whose logits, or whose gradient, is not finite in the forward passes named."""
-
-    def __init__(self, *, logits: tuple[int, ...] = (), gradient: tuple[int, ...] = ()) -> None:
-        super().__init__()
-        self.inner, self.calls = classifier(), 0
-        self.logits, self.gradient = logits, gradient
-
-    def forward(self, text: Tensor, lengths: Tensor) -> Tensor:
-        logits: Tensor = self.inner(text, lengths)
-        self.calls += self.training
-        if self.calls in self.logits:
-            logits = logits * math.nan
-        if self.calls in self.gradient:
-            logits.register_hook(lambda gradient: gradient * math.inf)
-        return logits
-
-
-def test_a_loss_that_is_not_finite_raises_before_the_weights_change() -> None:
-    batches, model, seen = text_batches(2, 3, 4, 5), Spoiler(logits=(3,)), []
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
-    with pytest.raises(DivergenceError) as caught:
-        training(4, model, batches, batches, optimizer=optimizer,
-                 after_step=lambda report, state: seen.append(weights(model)))  # fmt: skip
-    where = "at step 3 (epoch 4, batch 3, learning rate 0.01)"
-    assert str(caught.value) == f"the loss is no longer finite {where}; lower optimizer.lr or set clip=1"
-    assert len(seen) == 2
-    assert same(weights(model), seen[-1])
-
-
-def test_a_gradient_that_is_not_finite_is_skipped_and_counted() -> None:
-    batches, state = text_batches(2, 3, 4), LoopState()
-    model, plain = Spoiler(gradient=(2,)), classifier()
-    ema = EMA(model, decay=0.9)
-    training(1, model, batches, [], optimizer=sgd(model), state=state, ema=ema, clip=1.0)
-    training(1, plain, [batches[0], batches[2]], [], optimizer=sgd(plain), clip=1.0)
-    assert (state.skipped, state.skipped_in_a_row, state.step) == (1, 0, 3)
-    assert same(weights(model), weights(plain))
-    assert ema.updates == 2
-
-
-def test_too_many_gradients_in_a_row_that_are_not_finite_raise() -> None:
-    count = SKIP_BUDGET + 3
-    batches, state = text_batches(*[2] * count), LoopState()
-    model = Spoiler(gradient=(1, *range(3, count + 1)))
-    before, seen = weights(model), []
-    with pytest.raises(DivergenceError, match=rf"the gradient is no longer finite at step {count} "):
-        training(1, model, batches, [], optimizer=sgd(model), state=state,
-                 after_step=lambda report, state: seen.append(weights(model)))  # fmt: skip
-    assert state.skipped == SKIP_BUDGET + 2
-    assert same(weights(model), seen[1])  # after the one good step
-    assert not same(weights(model), before)
-
-
-def test_a_scale_that_has_fallen_to_one_is_not_what_spoils_the_gradient() -> None:
-    count = SKIP_BUDGET + 4
-    model, state = Spoiler(gradient=tuple(range(1, count + 1))), LoopState()
-    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**12)
-    with pytest.raises(DivergenceError, match=r"gradient .* at step 13 .*; lower optimizer\.lr$"):
-        training(1, model, text_batches(*[2] * count), [], optimizer=sgd(model), state=state, scaler=scaler, clip=1.0)
-    assert state.skipped_in_a_row == 13
-
-
-def test_what_the_caller_left_in_the_gradients_has_no_part_in_a_step() -> None:
-    models = [classifier(), classifier()]
-    for parameter in models[0].parameters():
-        parameter.grad = torch.ones_like(parameter)
-    for model in models:
-        training(1, model, text_batches(3), [], optimizer=sgd(model), device="cpu")
-    assert same(weights(models[0]), weights(models[1]))
-
-
-def test_an_unknown_precision_is_refused() -> None:
-    model = classifier()
-    with pytest.raises(ValueError, match="unknown precision 'fp61'; did you mean 'fp16'"):
-        training(1, model, text_batches(2), [], optimizer=sgd(model), precision="fp61")
-
-
-def test_half_precision_makes_a_scaler_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    made: list[bool] = []
-    scaler = torch.amp.GradScaler
-    monkeypatch.setattr(torch.amp, "GradScaler", lambda *a, enabled: made.append(enabled) or scaler(*a, enabled=False))
-    for precision in ("fp32", "fp16"):
-        training(1, classifier(), [], [], optimizer=sgd(classifier()), precision=precision)
-    assert made == [False, True]
-
-
-# ---- everything learns
-
-PAIRS = [("seq2seq", {"cell": cell}) for cell in Cell]
-PAIRS += [("seq2seq", {"attention": attention}) for attention in Attention]
-PAIRS += [("seq2seq", {"input_feeding": True}), ("seq2seq", {"teacher_forcing": 0.5}), ("seq2seq", {"num_layers": 2})]
-PAIRS += [("seq2seq", {"init": init}) for init in Init]
-PAIRS += [("transformer", {"norm": norm}) for norm in Norm]
-PAIRS += [("transformer", {"positions": positions}) for positions in Positions]
-PAIRS += [("transformer", {"activation": activation}) for activation in FeedForward]
-PAIRS += [("transformer", {"init": init}) for init in Init] + [("transformer", {"tie_embeddings": False})]
-FAMILIES = ("classifier", "classifier_functional")
-TEXTS = [(family, {"encoder": encoder}) for family in FAMILIES for encoder in Encoder]
-TEXTS += [(family, {"activation": activation}) for family in FAMILIES for activation in Activation]
-TEXTS += [(family, {"init": init}) for family in FAMILIES for init in Init]
-TEXTS += [(family, {"encoder": "gru", "pooling": pooling}) for family in FAMILIES for pooling in Pooling]
-TEXTS += [("linear", {"ngrams": ngrams}) for ngrams in (2, 3)]
-
-
-def learner(family: str, options: dict[str, Any]) -> tuple[nn.Module, Any]:
-    torch.manual_seed(2)
-    if family == "linear":
-        return create_model(family, sizes=TextSizes(VOCAB, CLASSES), buckets=64, **options), [merged(text_batches(12))]
-    if family.startswith("classifier"):
-        text = merged(text_batches(12))
-        small = {"embedding_size": 8, "hidden_size": 8, "dropout": 0.0}
-        return create_model(family, sizes=TextSizes(VOCAB, CLASSES), **{**small, **options}), [text]
-    small = {"embedding_size": 8, "hidden_size": 8, "dropout": 0.0}
-    if family == "transformer":
-        small = {"d_model": 8, "nhead": 2, "num_encoder_layers": 1, "num_decoder_layers": 1, "dim_feedforward": 8,
-                 "dropout": 0.0, "max_length": 16}  # fmt: skip
-    model = create_model(family, sizes=PairSizes(VOCAB, VOCAB, False), **{**small, **options})
-    return model, Loader(pair_corpus(), batch_tokens=200)
-
-
-@pytest.mark.parametrize(("family", "options"), PAIRS + TEXTS, ids=lambda part: str(part).replace(" ", ""))
-def test_every_variant_of_a_model_learns(family: str, options: dict[str, Any]) -> None:
-    model, batches = learner(family, options)
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
-    losses = [training(epoch, model, batches, [], optimizer=optimizer).loss for epoch in range(1, 7)]
-    assert all(math.isfinite(loss) for loss in losses)
-    if options.get("init") != "zeros":
-        assert losses[-1] < losses[0]
-
-
-RATES = {"sgd": 0.3, "momentum": 0.1, "nesterov": 0.1, "adadelta": 20.0}
-
-
-@pytest.mark.parametrize("name", OPTIMIZERS)
-@pytest.mark.parametrize("family", ["classifier", "transformer"])
-def test_every_optimizer_learns(name: str, family: str) -> None:
-    model, batches = learner(family, {})
-    optimizer = build_optimizer(OPTIMIZERS[name](name=name, lr=RATES.get(name, 0.02)), model)
-    losses = [training(epoch, model, batches, [], optimizer=optimizer).loss for epoch in range(1, 9)]
-    assert losses[-1] < losses[0]
-
-
-@pytest.mark.parametrize("name", SCHEDULERS)
-def test_every_schedule_learns(name: str) -> None:
-    model, batches = learner("classifier", {})
-    optimizer = torch.optim.Adam(model.parameters())
-    schedule = build_schedule(SCHEDULERS[name](name=name), width=8)
-    lr = 2.0 if name == "noam" else 0.02
-
-    def rate(state: LoopState) -> float:
-        return lr * schedule.factor(run_progress(step=state.step + 1, last_step=20), state.step + 1)
-
-    losses, state = [], LoopState()
-    for epoch in range(1, 21):
-        result = training(epoch, model, batches, batches, optimizer=optimizer, schedule=rate, state=state)
-        schedule.observe(result.valid_loss)
-        losses.append(result.loss)
-    assert losses[-1] < losses[0]
-
-
-def test_one_batch_can_be_overfitted_by_each_family() -> None:
-    for family in ("seq2seq", "transformer", "classifier", "classifier_functional"):
-        wide = {"d_model": 16, "dim_feedforward": 32} if family == "transformer" else {"hidden_size": 32}
-        model, batches = learner(family, wide)
-        if not family.startswith("classifier"):
-            batches = Loader(pair_corpus(6), batch_tokens=200)
-        optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
-        for epoch in range(1, 101):
-            result = training(epoch, model, batches, [], optimizer=optimizer)
-        assert result.accuracy == 1.0, family
-        assert result.loss < 0.2, family
-
-
-def test_a_corpus_of_texts_trains_through_the_loader() -> None:
-    text = merged(text_batches(12))
-    rows = [row[:length].tolist() for row, length in zip(text.text, text.lengths.tolist(), strict=True)]
-    corpus = TextCorpus(text=Sequences.from_lists(rows), labels=text.label.numpy())
-    model = classifier(encoder="cnn")
-    loader = Loader(corpus, batch_tokens=16, seed=3)
-    optimizer, losses = torch.optim.Adam(model.parameters(), lr=0.02), []
-    for epoch in range(1, 6):
-        loader.set_epoch(epoch)
-        losses.append(training(epoch, model, loader, loader, optimizer=optimizer).loss)
-    assert losses[-1] < losses[0]

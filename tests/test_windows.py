@@ -144,9 +144,6 @@ def test_batches_are_counted_as_they_are_drawn(lengths: list[tuple[int, int]], b
     assert count_batches(arrays, batch_tokens=budget) == len(drawn)
 
 
-# ---- trainings
-
-
 def config_of(dataset: Any, run: Path, **changes: Any) -> TrainConfig:
     model = Seq2SeqConfig(cell=Cell.gru, hidden_size=8, embedding_size=8, dropout=0.2)
     options: dict[str, Any] = {

@@ -134,9 +134,6 @@ def latencies(model: nn.Module, corpus: PairCorpus, decoding: Decoding, *, limit
     return np.array(found)[order[len(found) // 10 :]]
 
 
-# ---- the limit
-
-
 def transformer_operations(config: TransformerConfig, tgt_vocab: int, src: Tensor, tgt: Tensor) -> float:
     """Return the useful floating-point operations of a training step, forward and backward.
 
@@ -209,9 +206,6 @@ class ProductTask:
 def _wait(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-
-
-# ---- one's own model
 
 
 def measure(config: TrainConfig, *, run: str = "", repeats: int = 5, steps: int = 20) -> dict[str, Any]:

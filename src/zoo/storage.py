@@ -105,9 +105,6 @@ def prune(directory: Path, *, keep: int, newest: Path | None = None) -> None:
     sweep(directory)
 
 
-# ---- one process at a time
-
-
 @contextmanager
 def alone(directory: Path, *, doing: str = "training", way: str = "set another run_dir") -> Iterator[None]:
     """Have a directory for this process alone; BusyError names the process that has it.

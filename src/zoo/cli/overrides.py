@@ -89,9 +89,6 @@ def hints(cls: type) -> dict[str, Any]:
     return {key: hint for key, hint in get_type_hints(cls).items() if key != "name"}
 
 
-# ---- from text to values and to Hydra's grammar
-
-
 def read_value(text: str, hint: Any, key: str) -> Any:
     """Return what `text` means for an option of this type, or raise ConfigError."""
     text = text.strip()
@@ -164,9 +161,6 @@ def write_value(value: Any) -> str:
         escaped = re.sub(r"(\\*)'", r"\1\1\\'", value)
         return "'" + re.sub(r"(\\+)$", r"\1\1", escaped) + "'"
     return "null" if value is None else str(value).lower()
-
-
-# ---- checking
 
 
 def hint_of(key: str, chosen: dict[str, str | None]) -> Any:

@@ -134,9 +134,6 @@ def described(error: BaseException, module: str) -> str:
     return f"{text} ({Path(last.filename).name}:{last.lineno}); ZOO_DEBUG=1 shows the traceback"
 
 
-# ---- what it learns
-
-
 def _task_of(cls: Any, name: str) -> Task:
     told = getattr(cls, "task", None)
     if told is not None and str(told) not in Task.__members__:
@@ -163,9 +160,6 @@ def _by_inputs(cls: Any, name: str) -> Task:
         f"model={name}: `forward` must take (text, lengths) to find labels, or (src, src_lengths, tgt_in) to write "
         f"sequences, but takes ({', '.join(one.name for one in places)})"
     )
-
-
-# ---- its options
 
 
 def _fields(cls: Any, given: Sequence[inspect.Parameter], name: str) -> list[Any]:

@@ -46,9 +46,6 @@ def _enough(rows: Iterator[Row], limit: int, held_out: float) -> Iterator[Row]:
             return
 
 
-# ---- the library
-
-
 def _library() -> Any:
     """Return the library `datasets`, told to be quiet; ConfigError where it is not installed."""
     try:
@@ -119,9 +116,6 @@ def _split(loaded: Any, dataset: HubConfig, split: str) -> Any:
     if name not in loaded:
         raise DataError(f"{dataset.path}: {unknown('split', name, map(str, loaded))}; set `dataset.{split}`")
     return loaded[name]
-
-
-# ---- columns
 
 
 class _Places:

@@ -226,8 +226,6 @@ def _check_alike(runs: list[Run]) -> None:
             )
 
 
-# ---- votes
-
 Ballot = dict[str, float]
 """Votes of a group for each text that it might write."""
 

@@ -189,9 +189,6 @@ def margin_of(logits: Tensor, expected: list[int], found: list[int]) -> float:
     return float("inf")
 
 
-# ---- CTranslate2
-
-
 def open_translator(directory: Path, compute_type: str) -> Any:
     """Load what CTranslate2 reads, on the CPU."""
     import ctranslate2

@@ -163,8 +163,6 @@ def _response(description: str, schema: str) -> Values:
     return {"description": description, "content": content}
 
 
-# ---- the page
-
 TEMPLATE = """\
 <!doctype html>
 <html lang="en">
