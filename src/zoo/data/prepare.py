@@ -142,8 +142,6 @@ class Preparation:
         for name in (PARTS, SHARDS):
             (self.directory / name).mkdir(exist_ok=True)
 
-    # ---- rows to parts
-
     def _read(self, split: str = "train") -> Iterator[Row]:
         paths: Paths = getattr(self.dataset, split)
         paths = "/dev/stdin" if paths == STDIN else paths
@@ -228,8 +226,6 @@ class Preparation:
             for place in places:
                 model.save(self.work.model(self.work.sides[place]))
 
-    # ---- who is held out
-
     def _bound(self, parts: list[Entry]) -> float:
         """Return the hash below which rows are held out; where there is a validation file, none is."""
         if not self.work.held:
@@ -243,8 +239,6 @@ class Preparation:
         if split == "test":
             return []
         return [row for number in range(parts) for row in held_rows(self.work, number, bound)]
-
-    # ---- tokens to a vocabulary
 
     def _learn(self, bound: float, held: dict[str, list[Row]]) -> tuple[list[int], dict[str, int]]:
         """Write the vocabularies; return the training rows of each label, and how many sources are not apart."""
@@ -284,8 +278,6 @@ class Preparation:
             for found in self.workers.each(function, jobs):
                 bar.update()
                 yield found
-
-    # ---- parts to shards
 
     def _write(self, bound: float) -> None:
         done = {number for number, entry in self.journal.of("shard").items() if self._is_whole(entry)}

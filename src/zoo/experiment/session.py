@@ -171,8 +171,6 @@ class Session:
         if is_main():
             self.recorder.config(self.run_dir.config.read_text(encoding="utf-8"))
 
-    # ---- the epochs
-
     def _whole(self) -> bool:
         """Whether the state stands between epochs; before the first one too."""
         return self.learner.state.epoch == 0 or self.learner.state.batch >= self.batches
@@ -315,8 +313,6 @@ class Session:
             with self.learner.averaged():
                 (self.saver.keep_best if whole else self.saver.write_part)(self.learner.weights(), told)
 
-    # ---- saving, stopping, restoring
-
     def _save(self, *, now: bool) -> None:
         if not self.learner.finite():
             raise DivergenceError(diverged("the weights are no longer finite", self.learner.state, self.learner.lr))
@@ -364,8 +360,6 @@ class Session:
     def _warn(self, text: str) -> None:
         warn(text)
         self.warnings.append(text)
-
-    # ---- the end
 
     def _finish(self) -> dict[str, Any]:
         """Evaluate the best epoch on all parts, and write the results."""
