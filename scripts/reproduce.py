@@ -136,7 +136,7 @@ def added(jobs: Sequence[Job], told: Sequence[Trained]) -> Trained:
     for job in jobs:
         seeds.setdefault(job.member.name, []).append(str(job.seed))
     members = ", ".join(f"{name} {' '.join(found)}" for name, found in seeds.items())
-    hardware = "; ".join(dict.fromkeys(one.hardware for one in told if one.hardware))
+    hardware = "; ".join(dict.fromkeys(part for one in told for part in one.hardware.split("; ") if part))
     return Trained(sum(one.parameters for one in told), sum(one.seconds for one in told), hardware, members=members)
 
 
