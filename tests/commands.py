@@ -1,8 +1,10 @@
 """Real commands in processes of their own, and tiny runs for them to work on."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -35,6 +37,17 @@ def zoo(*words: str, cwd: Path, text: str | None = None, env: Mapping[str, str] 
     """Run a verb to its end."""
     return subprocess.run(command(*words), cwd=cwd, input=text, text=True, capture_output=True, timeout=PATIENCE,
                           env=environment(**(env or {})), check=False, **options)  # fmt: skip
+
+
+def kill_when_saved(run: Path, *words: str, cwd: Path) -> None:
+    """Run a verb, and kill it once there is a checkpoint of a step in `run`."""
+    with subprocess.Popen(command(*words), cwd=cwd, env=environment(), stdout=subprocess.DEVNULL,
+                          stderr=subprocess.DEVNULL) as process:  # fmt: skip
+        end = time.monotonic() + PATIENCE
+        while not list(run.glob("checkpoints/step-*")) and process.poll() is None and time.monotonic() < end:
+            time.sleep(0.002)
+        process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
 
 
 def shell(line: str, cwd: Path) -> "subprocess.CompletedProcess[str]":

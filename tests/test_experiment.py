@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_runs import BAG, PARITY, TINY, Toy, lines_of, story
+from processes import metrics_of
+from tiny_runs import BAG, PARITY, TINY, Toy, story
 
 from zoo.config import (
     ClassifierConfig,
@@ -42,9 +43,9 @@ def test_a_run_of_sequences_leaves_the_files_of_the_design(here: Path, toy: Toy)
     assert written == {key: value for key, value in results.items() if key != "run_dir"}
     assert {"best_epoch", "epochs", "steps", "seconds", "parameters", "seed"} <= set(written)
     assert set(written["valid"]) == set(written["test"]) == {"loss", "token_error_rate", "sequence_error_rate"}
-    assert [line["epoch"] for line in lines_of(run)] == [1, 2]
+    assert [line["epoch"] for line in metrics_of(run)] == [1, 2]
     assert {"train_loss", "train_accuracy", "valid_loss", "valid_accuracy", "valid_sequence_error_rate", "lr"} <= set(
-        lines_of(run)[0]
+        metrics_of(run)[0]
     )
     assert load_config(run / "config.yaml").run_dir == str(run)
     assert list_checkpoints(run / "checkpoints")[0].name == f"step-{results['steps']:08d}.safetensors"
@@ -54,7 +55,7 @@ def test_a_run_of_labels_reports_classification(here: Path, toy: Toy) -> None:
     results = train(toy(model=BAG, dataset=PARITY))
     assert set(results["test"]) == {"loss", "accuracy", "macro_f1", "ece"}
     assert Path(results["run_dir"]).parent == Path("runs/parity-classifier")
-    line = lines_of(Path(results["run_dir"]))[results["best_epoch"] - 1]
+    line = metrics_of(Path(results["run_dir"]))[results["best_epoch"] - 1]
     assert line["valid_accuracy"] == results["valid"]["accuracy"]
 
 
@@ -69,7 +70,7 @@ def test_the_same_run_twice_is_equal_to_the_bit(here: Path, toy: Toy, model: Any
     runs = [train(toy(model=model, precision=precision, seed=0, ema=0.9))["run_dir"] for _ in range(2)]
     assert story(runs[0]) == story(runs[1])
     other = train(toy(model=model, precision=precision, seed=5, ema=0.9))["run_dir"]
-    assert story(other)["weights"] != story(runs[0])["weights"]
+    assert story(other)["tensors"] != story(runs[0])["tensors"]
 
 
 def test_a_run_that_diverges_says_where(here: Path, toy: Toy, capsys: pytest.CaptureFixture[str]) -> None:
@@ -86,7 +87,7 @@ def test_each_metric_can_pick_the_best_epoch_in_either_direction(here: Path, toy
         config = toy(epochs=3, monitor=monitor, direction=direction)
         config.optimizer.lr = 0.05
         results = train(config)
-        values = [line[f"valid_{monitor.removeprefix('valid_')}"] for line in lines_of(Path(results["run_dir"]))]
+        values = [line[f"valid_{monitor.removeprefix('valid_')}"] for line in metrics_of(Path(results["run_dir"]))]
         pick = max if direction == "max" else min
         assert results["best_epoch"] == 1 + values.index(pick(values))
         best[monitor] = results["best_epoch"]
@@ -114,7 +115,7 @@ def test_every_tokenizer_trains(here: Path, toy: Toy, tokenizer: Tokenizer, task
         config = toy(model=model, dataset=LabelledConfig(tokenizer=tokenizer, **options), epochs=4, batch_tokens=60)
     config.optimizer.lr = 0.02
     results = train(config)
-    losses = [line["train_loss"] for line in lines_of(Path(results["run_dir"]))]
+    losses = [line["train_loss"] for line in metrics_of(Path(results["run_dir"]))]
     assert losses[-1] < losses[0]
     assert len(open_run(results["run_dir"]).predict([ROWS[0][0], "", "?"])) == 3
 

@@ -5,7 +5,6 @@ import json
 import os
 import re
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -13,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from commands import PATIENCE, TOY, command, environment, inside, one_error
+from commands import TOY, inside, kill_when_saved, one_error
 from commands import zoo as zoo_run
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -307,13 +306,7 @@ def test_a_sweep_killed_in_its_fourth_job_goes_on_there(tmp_path: Path) -> None:
     words = ["train", "-m", *TOY, "max_steps=0", "epochs=20", "save_every=1", "seed=1,2,3,4,5", "optimizer.lr=0.001",
              "hydra.sweep.dir=sweep"]  # fmt: skip
     fourth = tmp_path / "sweep" / "seed=4"
-    with subprocess.Popen(command(*words), cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL,
-                          stderr=subprocess.DEVNULL) as process:  # fmt: skip
-        end = time.monotonic() + PATIENCE
-        while not list(fourth.glob("checkpoints/step-*")) and process.poll() is None and time.monotonic() < end:
-            time.sleep(0.002)
-        process.send_signal(signal.SIGKILL)
-    assert process.returncode == -signal.SIGKILL
+    kill_when_saved(fourth, *words, cwd=tmp_path)
     finished = {path: path.stat().st_mtime_ns for path in (tmp_path / "sweep").glob("seed=[123]/*") if path.is_file()}
     assert len([path for path in finished if path.name == "results.json"]) == 3
     assert not (fourth / "results.json").exists()

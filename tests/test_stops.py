@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_runs import TINY, Toy, files_of, lines_of, stop_at, story
+from processes import metrics_of
+from tiny_runs import TINY, Toy, files_of, stop_at, story
 
 from zoo import training
 from zoo.checkpoint import load_checkpoint
@@ -37,7 +38,7 @@ def steps_of(run: str) -> int:
 
 def test_a_run_stopped_by_max_steps_anywhere_and_resumed_equals_one_that_was_not(here: Path, toy: Toy) -> None:
     expected = train(whole(toy))
-    assert len({line["lr"] for line in lines_of(Path(expected["run_dir"]))}) > 1, "the plateau was not tried"
+    assert len({line["lr"] for line in metrics_of(Path(expected["run_dir"]))}) > 1, "the plateau was not tried"
     told, best = story(expected["run_dir"]), expected["valid"]["loss"]
     better = False
     for step in range(1, expected["steps"]):
@@ -65,7 +66,7 @@ def test_a_run_stopped_by_a_signal_anywhere_and_resumed_equals_one_that_was_not(
         assert f"saved at step {step}; continue with: zoo-train resume={run}" in (run / "train.log").read_text()
         train(whole(toy, **options, run_dir=str(run), resume=True))
         assert story(run) == story(expected), f"stopped at step {step}"
-        assert {"resumed_at_step": step} in lines_of(run)
+        assert {"resumed_at_step": step} in metrics_of(run)
 
 
 CRASHES = {

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import PATIENCE, command, environment, inside
+from commands import command, environment, inside, kill_when_saved
 from commands import zoo as zoo_run
 from tuning import RATES, SCRIPTED, TOY, table
 
@@ -111,13 +111,7 @@ def test_a_search_killed_in_a_trial_goes_on_there(tmp_path: Path) -> None:
     words = ["tune", *TOY, "epochs=12", "save_every=1", "--space", "rates.yaml", "--out", "found", "--trials", "3",
              "--no-pruning"]  # fmt: skip
     second = tmp_path / "found" / "trial-0002"
-    with subprocess.Popen(command(*words), cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL,
-                          stderr=subprocess.DEVNULL) as process:  # fmt: skip
-        end = time.monotonic() + PATIENCE
-        while not list(second.glob("checkpoints/step-*")) and process.poll() is None and time.monotonic() < end:
-            time.sleep(0.002)
-        process.send_signal(signal.SIGKILL)
-    assert process.returncode == -signal.SIGKILL
+    kill_when_saved(second, *words, cwd=tmp_path)
     first = tmp_path / "found" / "trial-0001" / "results.json"
     written = first.stat().st_mtime_ns
     done = zoo_run(*words, cwd=tmp_path)
