@@ -50,7 +50,7 @@ from zoo.data.vocab import RESERVED
 from zoo.evaluation import DTYPES, Decoding
 from zoo.experiment import Run, open_run, train
 from zoo.experiment.learner import Learner
-from zoo.experiment.machine import choose_device, choose_precision, keep_memory, seed_all
+from zoo.experiment.machine import choose_device, choose_precision, prepare_libraries, seed_all
 
 WORDS = 256
 """Words in a batch of the implementations that cut batches by rows."""
@@ -403,7 +403,7 @@ def main() -> None:
     unknown = set(options.sections) - set(SECTIONS)
     if unknown:
         parser.error(f"unknown section {', '.join(sorted(unknown))} (choices: {', '.join(SECTIONS)})")
-    keep_memory()
+    prepare_libraries()
     bench = Bench(options.repeats, options.steps, options.folder, options.lines)
     print(machine(), end="\n\n")
     rows = [row for name in options.sections or SECTIONS for row in SECTIONS[name](bench)]

@@ -8,6 +8,8 @@ import torch
 
 from zoo.cli import run
 from zoo.experiment import open_run
+from zoo.experiment.machine import prepare_libraries
+from zoo.nn.attention import dot_product_attention
 
 pytestmark = [
     pytest.mark.cuda,
@@ -54,3 +56,15 @@ def test_a_range_test_runs_on_a_gpu(family: str, tmp_path: Path, monkeypatch: py
     monkeypatch.chdir(tmp_path)
     assert run(["train", *FAMILIES[family], "lr_find=true", "device=cuda", "run_dir=run"]) == 0
     assert 1e-5 < json.loads(Path("run", "lr_find.json").read_text())["suggested"] < 10
+
+
+def test_attention_compiles_nothing_for_a_new_shape() -> None:
+    prepare_libraries()
+    with torch.profiler.profile() as profile:
+        for time in range(20, 24):
+            heads = torch.randn(8, 4, time, 32, device="cuda", dtype=torch.bfloat16)
+            bias = torch.zeros(8, 1, 1, time, device="cuda", dtype=torch.bfloat16)
+            dot_product_attention(heads, heads, heads, bias)
+    names = [event.key for event in profile.key_averages()]
+    assert any("attention" in name for name in names)
+    assert not any("cudnn_attention" in name for name in names)

@@ -20,7 +20,7 @@ from zoo.errors import ConfigError
 from zoo.evaluation import DTYPES, Decoding, decode, probabilities
 from zoo.experiment import Run, open_run
 from zoo.experiment.learner import Learner
-from zoo.experiment.machine import choose_device, choose_precision, keep_memory, seed_all
+from zoo.experiment.machine import choose_device, choose_precision, describe_machine, prepare_libraries, seed_all
 from zoo.models import count_parameters
 from zoo.record import progress
 from zoo.training import training
@@ -216,7 +216,7 @@ def measure(config: TrainConfig, *, run: str = "", repeats: int = 5, steps: int 
     """
     if isinstance(config.dataset, TorchtextConfig):
         raise ConfigError("`dataset=torchtext` has iterators of its own; measure with dataset=pairs or labelled")
-    keep_memory()
+    prepare_libraries()
     seed_all(config.seed)
     device = choose_device(config.device)
     precision = choose_precision(config.precision, device)
@@ -226,7 +226,7 @@ def measure(config: TrainConfig, *, run: str = "", repeats: int = 5, steps: int 
     task = TrainingTask(learner, loader, precision=precision, steps=steps)
     figures: dict[str, Any] = {
         "model": f"{config.model.name} on {config.dataset.name}",
-        "machine": f"{device.type} {precision}, {torch.get_num_threads()} threads",
+        "machine": describe_machine(device, precision),
         "parameters": count_parameters(learner.model),
         **_training_figures(task, data, repeats),
     }

@@ -17,14 +17,16 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """From glibc's malloc.h."""
 
 
-def keep_memory() -> None:
-    """Let the CPU's libraries keep what they would otherwise make anew at each step; call it before computing.
+def prepare_libraries() -> None:
+    """Set torch's libraries up for batches of many shapes; call it before computing.
 
     oneDNN compiles its products for each shape of batch and keeps 1,024 of them, fewer than an epoch has: with more
     room a training is 6 % faster. glibc hands large freed blocks back to the system, which clears their pages for the
-    next step: 5 %. (256-wide Transformer on two cores.)
+    next step: 5 %. (256-wide Transformer on two cores.) cuDNN compiles attention for each shape, which takes an H200
+    hundreds of times as long as computing it; torch's other kernels for it compile nothing.
     """
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "4096")
+    torch.backends.cuda.enable_cudnn_sdp(False)
     with suppress(OSError, AttributeError):  # only glibc has `mallopt`
         libc = ctypes.CDLL(None)
         libc.mallopt(M_MMAP_THRESHOLD, 1 << 30)
@@ -51,6 +53,14 @@ def choose_precision(precision: Precision | str, device: torch.device) -> str:
     if device.type == "cuda":
         return "bf16" if torch.cuda.get_device_capability(device) >= (8, 0) else "fp16"
     return "bf16" if _cpu_has_bf16() else "fp32"
+
+
+def describe_machine(device: torch.device, precision: str) -> str:
+    """Say what a run computes on: the device, the arithmetic, and how many threads or which GPU."""
+    if device.type == "cuda":
+        return f"{device.type} {precision}, {torch.cuda.get_device_name(device)}"
+    threads = torch.get_num_threads()
+    return f"{device.type} {precision}, {threads} thread{'' if threads == 1 else 's'}"
 
 
 def _cpu_has_bf16() -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 from zoo.config import FEWEST_RATES, TrainConfig, to_dict
 from zoo.errors import ConfigError, DivergenceError, MemoryLimitError, is_out_of_memory
 from zoo.experiment.directory import RunDirectory
-from zoo.experiment.machine import choose_device, keep_memory
+from zoo.experiment.machine import choose_device, prepare_libraries
 from zoo.experiment.session import Session
 from zoo.experiment.signals import Interruption
 from zoo.experiment.words import less_memory
@@ -71,7 +71,7 @@ def find_rate(run: RunDirectory, config: TrainConfig) -> dict[str, Any]:
 
     Raises DivergenceError where the loss is lost before a curve is there, ConfigError where `max_seconds` is too short.
     """
-    keep_memory()
+    prepare_libraries()
     test = RangeTest(Session(config, run, choose_device(config.device)))
     try:
         with Interruption().watching():

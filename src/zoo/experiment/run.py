@@ -19,7 +19,7 @@ from zoo.errors import ConfigError, DataError
 from zoo.evaluation import Decoding, Outcome, Setting, autocast, decode, judge, log_probabilities, probabilities, search
 from zoo.experiment.directory import RunDirectory, run_path
 from zoo.experiment.identity import check_digests, vocabulary_digest
-from zoo.experiment.machine import choose_device, choose_precision, keep_memory
+from zoo.experiment.machine import choose_device, choose_precision, prepare_libraries
 from zoo.models import build_model
 from zoo.record import attention_figure, save_figure, warn
 from zoo.search import Hypothesis
@@ -96,7 +96,7 @@ def attention_of(
 
 def open_run(name: str | Path, *, device: str = "auto") -> "Run":
     """Open a run by its directory, a file in it, or `last`; CheckpointError where there is none."""
-    keep_memory()
+    prepare_libraries()
     return Run(RunDirectory(run_path(str(name))), choose_device(device))
 
 

@@ -23,7 +23,14 @@ from zoo.experiment.identity import (
     digests_of,
 )
 from zoo.experiment.learner import Learner, build_loader
-from zoo.experiment.machine import choose_device, choose_precision, keep_memory, seed_all, seed_own
+from zoo.experiment.machine import (
+    choose_device,
+    choose_precision,
+    describe_machine,
+    prepare_libraries,
+    seed_all,
+    seed_own,
+)
 from zoo.experiment.measure import final_metrics, measure_epoch, metric_names, named_figures, results_of
 from zoo.experiment.profiling import AfterStep, profiled
 from zoo.experiment.run import setting_of
@@ -45,7 +52,7 @@ def train_in(run: RunDirectory, config: TrainConfig, *, swept: Collection[str] =
 
     `swept` names the options that tell the run from those beside it; `watch` may end it before its time.
     """
-    keep_memory()
+    prepare_libraries()
     return Session(config, run, choose_device(config.device), swept=swept, watch=watch).run()
 
 
@@ -155,9 +162,7 @@ class Session:
         name = f"{config.model.name} on {config.dataset.name}"
         size = f"{count_parameters(self.learner.model):,} parameters, {len(self.data.train):,} training rows"
         together = f", {processes()} processes" if processes() > 1 else ""
-        threads = torch.get_num_threads()
-        note(f"{name}: {size}; {self.device.type} {self.precision}, "
-             f"{threads} thread{'' if threads == 1 else 's'}{together}")  # fmt: skip
+        note(f"{name}: {size}; {describe_machine(self.device, self.precision)}{together}")
         for line in self.warnings:
             self.recorder.log(f"warning: {line}")
         if self.learner.state.step:
