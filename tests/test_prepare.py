@@ -28,6 +28,7 @@ from zoo.errors import DataError
     {"src_tokenizer": "bpe", "tgt_tokenizer": "unigram", "vocab_size": 20},
     {"src_tokenizer": "bpe", "tgt_tokenizer": "bpe", "shared_vocabulary": True, "vocab_size": 30},
     {"tgt_tokenizer": "char", "shared_vocabulary": True},
+    {"valid_fraction": 0.3},
 ], ids=str)  # fmt: skip
 def test_prepared_pairs_are_those_in_memory(options: dict[str, Any], tmp_path: Path, small_shards: None) -> None:
     hints: dict[str, Any] = PairsConfig.__annotations__
@@ -83,14 +84,14 @@ def test_a_finished_run_reads_its_parts_and_files_of_the_form_that_was_prepared(
 def test_the_bound_holds_out_what_is_held_out_in_memory(rows: int) -> None:
     for start in range(30):
         drawn = hashes(f"{start} {i}" for i in range(rows))
-        bound = bound_of(rows, least=drawn.min(), most=drawn.max(), where="x")
+        bound = bound_of(rows, 0.1, least=drawn.min(), most=drawn.max(), where="x")
         assert np.array_equal(drawn < bound, some_held_out(drawn, valid=0.1, where="x"))
 
 
 def test_of_many_rows_no_more_are_held_out_than_stay_in_memory() -> None:
-    assert bound_of(10_000_000, least=0.0, most=0.9, where="x") == 0.005
+    assert bound_of(10_000_000, 0.1, least=0.0, most=0.9, where="x") == 0.005
     with pytest.raises(DataError, match="one source only"):
-        bound_of(5, least=0.3, most=0.3, where="x")
+        bound_of(5, 0.1, least=0.3, most=0.3, where="x")
 
 
 def test_a_sample_is_a_share_of_all_rows_in_their_order_and_bounded() -> None:

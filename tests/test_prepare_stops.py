@@ -1,5 +1,6 @@
 """A preparation that was stopped or killed goes on to the same bytes, and never with other rows or options."""
 
+import json
 import signal
 import subprocess
 import time
@@ -72,6 +73,17 @@ def test_other_options_and_changed_input_are_refused_until_asked_to_start_anew(
     assert files_of(here / "made") == files_of(here / "fresh")
     with pytest.raises(ConfigError, match=r"begun with dataset\.lowercase=False, not True"):
         prepare(PairsConfig(train=path, lowercase=True), here / "made")
+
+
+def test_an_option_that_an_older_version_lacked_had_its_default(here: Path, small_shards: None) -> None:
+    path = write_pairs(here / "a.tsv")
+    prepare(PairsConfig(train=path), here / "made")
+    index = json.loads((here / "made/index.json").read_text())
+    del index["dataset"]["valid_fraction"]
+    (here / "made/index.json").write_text(json.dumps(index))
+    assert prepare(PairsConfig(train=path), here / "made").tokens == 0
+    with pytest.raises(ConfigError, match=r"begun with dataset\.valid_fraction=0\.1, not 0\.2"):
+        prepare(PairsConfig(train=path, valid_fraction=0.2), here / "made")
 
 
 def test_other_rows_from_a_pipe_are_refused(here: Path, small_shards: None, monkeypatch: pytest.MonkeyPatch) -> None:

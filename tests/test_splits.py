@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from small_files import LABELLED, PAIRS, SIDES, labelled, paired, pairs, same, text, train_sources, write
 
-from zoo.config import ClassifierConfig, CmudictConfig, Leakage, ToyConfig, TrainConfig
+from zoo.config import ClassifierConfig, CmudictConfig, Leakage, ToyConfig, TrainConfig, check
 from zoo.data import build_data, load_codecs, read_split, save_codecs
 from zoo.data.splits import hashes, some_held_out
 from zoo.errors import ConfigError, DataError
@@ -28,6 +28,21 @@ def test_a_row_stays_in_its_part_when_others_come_or_go(tmp_path: Path) -> None:
     fewer = build_data(pairs(write(tmp_path, "b.tsv", "".join(lines[::-1][:70]))))
     assert train_sources(fewer) <= train_sources(whole)
     assert set(paired(fewer.valid).source_texts) <= set(paired(whole.valid).source_texts)
+
+
+def test_a_smaller_fraction_holds_out_some_of_the_same_sources(tmp_path: Path) -> None:
+    train = write(tmp_path, "t.tsv", PAIRS)
+    half, tenth, least = (
+        set(paired(build_data(pairs(train, valid_fraction=share)).valid).source_texts) for share in (0.5, 0.1, 0.001)
+    )
+    assert least < tenth < half
+    assert len(least) == 1
+    assert 35 < len(half) < 65
+
+
+def test_a_fraction_of_all_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"`dataset\.valid_fraction` must be above 0 and below 1, but is 1\.0"):
+        check(pairs(write(tmp_path, "t.tsv", PAIRS), valid_fraction=1.0))
 
 
 def test_valid_without_test_gives_no_test(tmp_path: Path) -> None:

@@ -86,6 +86,10 @@ def valid_file() -> Any:
     return option("", "validation file; empty: a part of train is held out")
 
 
+def valid_fraction() -> Any:
+    return option(0.1, "share of the sources in train that is held out where `valid` is empty", above=0, below=1)
+
+
 def test_file() -> Any:
     return option("", "test file; empty: no test result")
 
@@ -109,6 +113,7 @@ class PairsConfig:
     name: str = "pairs"
     train: Any = train_file()
     valid: Any = valid_file()
+    valid_fraction: float = valid_fraction()
     test: Any = test_file()
     columns: list[Any] = columns()
     header: Header = header()
@@ -132,6 +137,7 @@ class LabelledConfig:
     name: str = "labelled"
     train: Any = train_file()
     valid: Any = valid_file()
+    valid_fraction: float = valid_fraction()
     test: Any = test_file()
     columns: list[Any] = columns()
     header: Header = header()
@@ -153,6 +159,7 @@ class TorchtextConfig:
     task: Task = option(Task.labelled, "which kind of file")
     train: Any = train_file()
     valid: Any = valid_file()
+    valid_fraction: float = valid_fraction()
     test: Any = test_file()
     columns: list[Any] = columns()
     header: Header = header()
@@ -180,6 +187,7 @@ class HubConfig:
     task: Task = option(Task.labelled, "what the two columns hold")
     train: Any = option("train", "split to train on; your file or files where `path` is a format")
     valid: Any = option("", "split or files to validate on; empty: a part of train is held out")
+    valid_fraction: float = valid_fraction()
     test: Any = option("", "split or files to test on; empty: no test result")
     columns: list[Any] = option([0, 1], "names of the two columns, as in [translation.en,translation.de], or numbers")
     config: str | None = option(None, "configuration of the dataset, where it has several")

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from zoo.data.shards import HELD_OUT, SEPARATOR, Block
+from zoo.data.shards import SEPARATOR, Block
 from zoo.data.splits import Row, hashes
 from zoo.data.tokenize import chunks
 from zoo.errors import DataError
@@ -33,16 +33,16 @@ def blocks(rows: Iterable[Row]) -> Iterator[Block]:
         yield Block(number, SEPARATOR.join(sources), SEPARATOR.join(targets))
 
 
-def bound_of(rows: int, *, least: float, most: float, where: str) -> float:
+def bound_of(rows: int, share: float, *, least: float, most: float, where: str) -> float:
     """Return the hash below which the rows of a source are held out, from their number and the range of the hashes.
 
-    That is a tenth of the sources as in `zoo.data.splits`, at least one and not all, but no more than about
+    That is a share of the sources as in `zoo.data.splits`, at least one and not all, but no more than about
     `MOST_HELD_OUT` rows.
     """
     if least == most:
         raise DataError(f"{where}: holds one source only, so none can be held out; set `dataset.valid`")
-    share = min(HELD_OUT, MOST_HELD_OUT / rows)
-    return float(min(max(share, np.nextafter(least, 1)), most))
+    bound = min(share, MOST_HELD_OUT / rows)
+    return float(min(max(bound, np.nextafter(least, 1)), most))
 
 
 class Sample:

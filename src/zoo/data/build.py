@@ -26,7 +26,6 @@ from zoo.data.vocab import UNK
 from zoo.errors import ConfigError, DataError, unknown
 
 OWN = ("pairs", "labelled", "torchtext", "hub")
-HELD_OUT = 0.1
 
 
 @dataclass(kw_only=True)
@@ -112,7 +111,7 @@ def _own_rows(dataset: Any, split: str) -> Rows | FileRows:
     """Return the rows of a part that a dataset of the user's names, from its files or from the Hub's library."""
     if not isinstance(dataset, HubConfig):
         return _file_rows(dataset, getattr(dataset, split))
-    return hub_rows(dataset, split, held_out=0.0 if dataset.valid or split != "train" else HELD_OUT)
+    return hub_rows(dataset, split, held_out=0.0 if dataset.valid or split != "train" else dataset.valid_fraction)
 
 
 def _file_rows(dataset: Any, paths: Paths, *, lowercase: bool = False) -> FileRows:
@@ -138,7 +137,7 @@ def _read_own(dataset: Any) -> Parts:
              for split in ("test", "valid") if getattr(dataset, split)}  # fmt: skip
     held = np.zeros(len(drawn), dtype=bool)
     if "valid" not in given:
-        held = some_held_out(drawn, valid=HELD_OUT, where=paths[0])
+        held = some_held_out(drawn, valid=dataset.valid_fraction, where=paths[0])
         given["valid"] = Rows.of(train.take(held).each())
     kept = ~held
     kept[kept] = within(drawn[kept], dataset.limit)

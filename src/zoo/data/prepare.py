@@ -30,7 +30,6 @@ from zoo.data.learn import label_names
 from zoo.data.prepared import INDEX, STATE, File, Index, Shard, sha256_of
 from zoo.data.resuming import JOURNAL, STDIN, Request, clear, only_here, tidy
 from zoo.data.shards import (
-    HELD_OUT,
     PARTS,
     SHARDS,
     Block,
@@ -100,7 +99,7 @@ class Preparation:
             tuple(str(getattr(dataset, side)) for side in sides),
             dataset.lowercase,
             getattr(dataset, "tgt_direction", TgtDirection.left_to_right),
-            held=not dataset.valid,
+            held=0.0 if dataset.valid else dataset.valid_fraction,
         )
         self.shared = getattr(dataset, "shared_vocabulary", False)
         self.workers = Workers(workers)
@@ -212,8 +211,8 @@ class Preparation:
         if not self.work.held:
             return 0.0
         if not whole:
-            return HELD_OUT
-        return bound_of(sample.rows, least=sample.least, most=sample.greatest, where=self.request.where)
+            return self.work.held
+        return bound_of(sample.rows, self.work.held, least=sample.least, most=sample.greatest, where=self.request.where)
 
     def _learning(self) -> list[str]:
         return [side for side, kind in zip(self.work.sides, self.work.tokenizers, strict=True) if kind in SUBWORD]
@@ -231,7 +230,8 @@ class Preparation:
         if not self.work.held:
             return 0.0
         least, most = min(part["least"] for part in parts), max(part["most"] for part in parts)
-        return bound_of(sum(part["rows"] for part in parts), least=least, most=most, where=self.request.where)
+        rows = sum(part["rows"] for part in parts)
+        return bound_of(rows, self.work.held, least=least, most=most, where=self.request.where)
 
     def _rows_of(self, split: str, bound: float, parts: int) -> list[Row]:
         if getattr(self.dataset, split):

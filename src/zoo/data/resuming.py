@@ -26,6 +26,7 @@ class Request:
         self.options = {**to_dict(dataset), **{split: _absolute(getattr(dataset, split)) for split in SPLITS}}
         self.inputs = [_stamp(path, split) for split in SPLITS for path in _paths(getattr(dataset, split))]
         self.where = _paths(dataset.train)[0]
+        self.defaults = to_dict(type(dataset)())
 
     def write(self, directory: Path) -> None:
         """Write it down, before anything is done."""
@@ -41,11 +42,12 @@ class Request:
         """Raise an error where these are other options or other files."""
         again = "add --anew to start again, or name another directory"
         for key, value in self.options.items():
-            if options.get(key) != value:
+            before = options.get(key, self.defaults[key])  # an older version may lack an option
+            if before != value:
                 name = "dataset" if key == "name" else f"dataset.{key}"
-                raise ConfigError(f"{directory}: was begun with {name}={options.get(key)}, not {value}; {again}")
-        for before, now in zip(inputs, self.inputs, strict=True):
-            if before != now:
+                raise ConfigError(f"{directory}: was begun with {name}={before}, not {value}; {again}")
+        for stamp, now in zip(inputs, self.inputs, strict=True):
+            if stamp != now:
                 raise DataError(f"{now[0]}: has changed since {directory} was begun; {again}")
 
 

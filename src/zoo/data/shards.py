@@ -24,8 +24,6 @@ from zoo.data.tokenize import SUBWORD, Numbering, Tokenizer, build_tokenizer, ch
 from zoo.data.vocab import UNK
 from zoo.storage import write_durably
 
-HELD_OUT = 0.1
-"""Share of the sources that may be held out."""
 PARTS, SHARDS = "parts", "shards"
 SEPARATOR = "\0"
 """Stands between texts in a block, since no text that is read can hold it."""
@@ -46,7 +44,7 @@ class Block(NamedTuple):
 
 @dataclass(frozen=True)
 class Work:
-    """What all blocks have in common: `tokenizers` holds that of each side, `held` is True where rows are held out.
+    """What all blocks have in common: `tokenizers` holds that of each side, `held` is the share held out.
 
     `begun` tells a preparation from others in the same directory, whose tokenizers and vocabulary a process may keep.
     """
@@ -55,7 +53,7 @@ class Work:
     tokenizers: tuple[str, ...]
     lowercase: bool
     direction: TgtDirection
-    held: bool
+    held: float
     begun: float = field(default_factory=monotonic)
 
     @property
@@ -114,7 +112,7 @@ def tokenize(work: Work, block: Block) -> dict[str, Any]:
 
 def _held(work: Work, rows: list[tuple[str, str]], drawn: Array) -> dict[str, Array]:
     """Keep the texts of rows that may come to be held out."""
-    chosen = np.flatnonzero((drawn < HELD_OUT) | (drawn == drawn.min())) if work.held else np.zeros(0, np.int64)
+    chosen = np.flatnonzero((drawn < work.held) | (drawn == drawn.min())) if work.held else np.zeros(0, np.int64)
     texts = [rows[i] for i in chosen.tolist()]
     return {"held": chosen, "held.rows": _bytes(json.dumps(texts, ensure_ascii=False))}
 
