@@ -67,7 +67,7 @@ def sigmorphon(language: str) -> Recipe:
         metrics=RATES,
         members=(
             Member(name="lstm"),
-            Member(name="right to left", overrides=("dataset.tgt_direction=right_to_left",)),
+            Member(name="right to left", overrides=("dataset.tgt_direction=right_to_left",), seeds=(1,)),
         ),
         train=f"{home}/train/{language}_train.tsv",
         dev=f"{home}/dev/{language}_dev.tsv",
