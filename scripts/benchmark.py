@@ -41,7 +41,7 @@ from zoo.benchmark import (
     operations_per_token,
     product_shapes,
 )
-from zoo.config import TrainConfig
+from zoo.config import Device, TrainConfig
 from zoo.data import Data, Loader, build_data
 from zoo.data.build import read_parts
 from zoo.data.corpus import PairCorpus, Sequences, TextCorpus
@@ -50,7 +50,7 @@ from zoo.data.vocab import RESERVED
 from zoo.evaluation import DTYPES, Decoding
 from zoo.experiment import Run, open_run, train
 from zoo.experiment.learner import Learner
-from zoo.experiment.machine import choose_device, choose_precision, prepare_libraries, seed_all
+from zoo.experiment.machine import choose_device, choose_precision, describe_units, prepare_libraries, seed_all
 
 WORDS = 256
 """Words in a batch of the implementations that cut batches by rows."""
@@ -384,8 +384,8 @@ SECTIONS: dict[str, Callable[[Bench], list[Row]]] = {
 def machine() -> str:
     """Name what was measured on."""
     found = [f"{peer.NAME} {peer.version()}" for peer in peers.PEERS if not absent(peer)]
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{torch.get_num_threads()} threads"
-    return f"{processor()}, {device}; torch {torch.__version__}; {', '.join(found)}"
+    units = describe_units(choose_device(Device.auto))
+    return f"{processor()}, {units}; torch {torch.__version__}; {', '.join(found)}"
 
 
 def main() -> None:

@@ -4,7 +4,8 @@ import platform
 import subprocess
 from pathlib import Path
 
-import torch
+from zoo.config import Device
+from zoo.experiment.machine import choose_device, describe_units
 
 CODE = ("src", "configs", "scripts")
 
@@ -18,10 +19,9 @@ def processor() -> str:
 
 def machine() -> str:
     """Name what a training with `device=auto` runs on here."""
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    count = torch.get_num_threads()
-    return f"{processor()}, {count} thread{'s' if count > 1 else ''}"
+    device = choose_device(Device.auto)
+    units = describe_units(device)
+    return units if device.type == "cuda" else f"{processor()}, {units}"
 
 
 def commit() -> str:

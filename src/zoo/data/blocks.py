@@ -36,7 +36,7 @@ def blocks(rows: Iterable[Row]) -> Iterator[Block]:
 def bound_of(rows: int, share: float, *, least: float, most: float, where: str) -> float:
     """Return the hash below which the rows of a source are held out, from their number and the range of the hashes.
 
-    That is a share of the sources as in `zoo.data.splits`, at least one and not all, but no more than about
+    That is `share` of the sources as in `zoo.data.splits`, at least one and not all, but no more than about
     `MOST_HELD_OUT` rows.
     """
     if least == most:

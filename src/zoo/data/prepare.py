@@ -208,9 +208,7 @@ class Preparation:
 
     def _held_of(self, sample: Sample, *, whole: bool) -> float:
         """Return the hash below which rows of a sample are held out, or may be where it is not of all rows."""
-        if not self.work.held:
-            return 0.0
-        if not whole:
+        if not (self.work.held and whole):
             return self.work.held
         return bound_of(sample.rows, self.work.held, least=sample.least, most=sample.greatest, where=self.request.where)
 

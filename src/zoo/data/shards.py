@@ -44,7 +44,7 @@ class Block(NamedTuple):
 
 @dataclass(frozen=True)
 class Work:
-    """What all blocks have in common: `tokenizers` holds that of each side, `held` is the share held out.
+    """What all blocks have in common: `tokenizers` holds that of each side, `held` is the share held out, 0 for none.
 
     `begun` tells a preparation from others in the same directory, whose tokenizers and vocabulary a process may keep.
     """

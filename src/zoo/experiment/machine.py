@@ -57,10 +57,15 @@ def choose_precision(precision: Precision | str, device: torch.device) -> str:
 
 def describe_machine(device: torch.device, precision: str) -> str:
     """Say what a run computes on: the device, the arithmetic, and how many threads or which GPU."""
+    return f"{device.type} {precision}, {describe_units(device)}"
+
+
+def describe_units(device: torch.device) -> str:
+    """Say how many threads a CPU computes with, or which GPU it is."""
     if device.type == "cuda":
-        return f"{device.type} {precision}, {torch.cuda.get_device_name(device)}"
+        return torch.cuda.get_device_name(device)
     threads = torch.get_num_threads()
-    return f"{device.type} {precision}, {threads} thread{'' if threads == 1 else 's'}"
+    return f"{threads} thread{'' if threads == 1 else 's'}"
 
 
 def _cpu_has_bf16() -> bool:
