@@ -1,8 +1,11 @@
-"""How fast exports of g2p-en decode greedily, in words per second, beside the zoo; run `zoo export` for each first.
+"""How fast the exports of a run of transformer decode greedily, in texts per second, beside the zoo.
 
-OMP_NUM_THREADS=1 python scripts/export_speed.py
+    OMP_NUM_THREADS=1 python scripts/export_speed.py RUN
+
+`zoo export RUN` in all formats, also in int8, comes first.
 """
 
+import argparse
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,32 +15,35 @@ from zoo.export import proof
 from zoo.export.formats import FORMATS, OPENERS
 
 
-def speed(decode: Callable[[], object], words: int) -> float:
-    """Return the words per second of a second call."""
+def speed(decode: Callable[[], object], texts: int) -> float:
+    """Return the texts per second of a second call."""
     decode()
     start = time.perf_counter()
     decode()
-    return words / (time.perf_counter() - start)
+    return texts / (time.perf_counter() - start)
 
 
 def main() -> None:
     """Print a line for the zoo and for each export."""
-    run = open_run("g2p-en", device="cpu")
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("run", metavar="RUN")
+    name = parser.parse_args().run
+    run = open_run(name, device="cpu")
     texts = proof.read_texts(run)
     count, longest = len(texts.sources), run.coding.max_output
     print(f"{'zoo':24} {speed(lambda: proof.own_outputs(run, texts.sources), count):6.0f}")
-    for name, kind in (("g2p-en-ctranslate2", "float32"), ("g2p-en-ctranslate2-int8", "int8")):
-        translator = proof.open_translator(Path(name), kind)
-        print(f"{name:24} {speed(lambda it=translator: proof.translate(run, it, texts.sources), count):6.0f}")
+    for suffix, kind in (("ctranslate2", "float32"), ("ctranslate2-int8", "int8")):
+        translator = proof.open_translator(Path(f"{name}-{suffix}"), kind)
+        print(f"{suffix:24} {speed(lambda it=translator: proof.translate(run, it, texts.sources), count):6.0f}")
     for kind in ("torch", "onnx"):
-        folder, suffix = Path(f"g2p-en-{kind}"), FORMATS[kind].suffix
-        encoder, decoder = (OPENERS[kind](folder / f"{part}{suffix}") for part in ("encoder", "decoder"))
+        folder = Path(f"{name}-{kind}")
+        encoder, decoder = (OPENERS[kind](folder / f"{part}{FORMATS[kind].suffix}") for part in ("encoder", "decoder"))
 
         def decode(encode=encoder, step=decoder) -> None:
             for src, lengths in proof.source_batches(run, texts):
                 proof.greedy_over_prefixes(step, encode(src, lengths), lengths, longest)
 
-        print(f"{folder.name:24} {speed(decode, count):6.0f}")
+        print(f"{kind:24} {speed(decode, count):6.0f}")
 
 
 if __name__ == "__main__":
