@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from zoo.benchmark import Spread, alternate, measure, product_shapes, transformer_operations
+from zoo.benchmark import Spread, alternate, enough_steps, measure, product_shapes, transformer_operations
 from zoo.cli import run
 from zoo.cli.overrides import config_of
 from zoo.config import TransformerConfig
@@ -84,6 +84,23 @@ def test_a_run_is_measured_in_training_and_decoding(tmp_path: Any) -> None:
         assert 0 < low <= middle <= high
     assert 0 < figures["latency_ms"] <= figures["latency_ms_p99"]
     assert figures["loader_share"] > 0
+
+
+class Steps:
+    """A training whose steps take as long as they say, by a clock of its own."""
+
+    def __init__(self, seconds: float, patch: pytest.MonkeyPatch) -> None:
+        self.seconds, self.steps, self.clock = seconds, 7, 0.0
+        patch.setattr("zoo.benchmark.time.perf_counter", lambda: self.clock)
+
+    def __call__(self) -> float:
+        self.clock += self.steps * self.seconds
+        return 0.0
+
+
+@pytest.mark.parametrize(("seconds", "steps"), [(0.01, 20), (0.25, 20), (1.0, 5), (60.0, 2)])
+def test_slow_steps_are_measured_fewer_at_a_time(seconds: float, steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert enough_steps(Steps(seconds, monkeypatch)) == steps  # type: ignore[arg-type]
 
 
 def test_the_verb_prints_lines_or_json(capsys: pytest.CaptureFixture[str]) -> None:

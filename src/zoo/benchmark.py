@@ -27,6 +27,8 @@ from zoo.training import training
 
 Shape = tuple[int, int, int]
 """A matrix product: rows, inner width, outer width."""
+STEPS, SECONDS = 20, 5.0
+"""Training steps of a measurement where nobody says how many: the most, and how long they may take."""
 
 
 class Spread(NamedTuple):
@@ -96,6 +98,15 @@ class TrainingTask:
             self.epoch += 1
             self.loader.set_epoch(self.epoch)
             self._batches = iter(self.loader)
+
+
+def enough_steps(task: TrainingTask) -> int:
+    """Return how many steps of a training, of two at least, fit the time of a measurement."""
+    task.steps = 1
+    task()  # the first step prepares what later ones find
+    begun = time.perf_counter()
+    task()
+    return max(2, min(STEPS, int(SECONDS / (time.perf_counter() - begun))))
 
 
 def loader_seconds(loader: Loader, *, epoch: int = 1) -> float:
@@ -208,11 +219,12 @@ def _wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def measure(config: TrainConfig, *, run: str = "", repeats: int = 5, steps: int = 20) -> dict[str, Any]:
+def measure(config: TrainConfig, *, run: str = "", repeats: int = 5, steps: int = 0) -> dict[str, Any]:
     """Return how fast a new model of this config trains, and how fast that of `run`, where one is named, decodes.
 
-    Of figures that were measured several times, the median, the least and the greatest. `product_share` is
-    `useful_gflops` over `product_gflops`, of Transformers alone.
+    A measurement is of `steps` training steps; 0: of 20, or fewer where these take more than five seconds. Of figures
+    that were measured several times, the median, the least and the greatest. `product_share` is `useful_gflops` over
+    `product_gflops`, of Transformers alone.
     """
     if isinstance(config.dataset, TorchtextConfig):
         raise ConfigError("`dataset=torchtext` has iterators of its own; measure with dataset=pairs or labelled")
@@ -224,6 +236,7 @@ def measure(config: TrainConfig, *, run: str = "", repeats: int = 5, steps: int 
     learner = Learner(config, data.sizes, device=device, precision=precision)
     loader = Loader(data.sample, batch_tokens=config.batch_tokens, seed=config.seed)
     task = TrainingTask(learner, loader, precision=precision, steps=steps)
+    task.steps = steps or enough_steps(task)
     figures: dict[str, Any] = {
         "model": f"{config.model.name} on {config.dataset.name}",
         "machine": describe_machine(device, precision),
@@ -236,7 +249,7 @@ def measure(config: TrainConfig, *, run: str = "", repeats: int = 5, steps: int 
 def _training_figures(task: TrainingTask, data: Data, repeats: int) -> dict[str, Any]:
     config, model = task.learner.config, task.learner.model
     tasks: dict[str, Callable[[], float]] = {"tokens_per_second": task}
-    batches = list(islice(Loader(data.sample, batch_tokens=config.batch_tokens, seed=config.seed), 4 * task.steps))
+    batches = list(islice(Loader(data.sample, batch_tokens=config.batch_tokens, seed=config.seed), task.steps))
     if isinstance(config.model, TransformerConfig):
         shapes = product_shapes(model, batches)
         products = ProductTask(shapes, dtype=DTYPES.get(task.precision, torch.float32), device=task.device)

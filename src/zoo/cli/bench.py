@@ -18,17 +18,17 @@ def benchmark(arguments: list[str]) -> int:
     parser = Parser(prog="zoo benchmark", description=DESCRIPTION, allow_abbrev=False)
     parser.add_argument("words", nargs="*", metavar="WORDS", help="RUN, or KEY=VALUE ...")
     parser.add_argument("--repeats", type=int, default=5, metavar="N", help="measurements of each figure; default: 5")
-    parser.add_argument(
-        "--steps", type=int, default=20, metavar="N", help="training steps of a measurement; default: 20"
-    )
+    parser.add_argument("--steps", type=int, metavar="N", help="training steps of a measurement; default: 20, or "
+                        "fewer where these take more than five seconds")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_intermixed_args(arguments)
     positive(options.repeats, "--repeats")
-    positive(options.steps, "--steps")
+    if options.steps is not None:
+        positive(options.steps, "--steps")
     config, run = chosen(options.words)
     from zoo.benchmark import measure
 
-    figures = measure(config, run=run, repeats=options.repeats, steps=options.steps)
+    figures = measure(config, run=run, repeats=options.repeats, steps=options.steps or 0)
     print(json.dumps(figures, ensure_ascii=False) if options.json else table(figures))
     return 0
 
