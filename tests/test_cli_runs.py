@@ -24,6 +24,7 @@ from zoo.experiment import Label, Output
 class Answer(NamedTuple):
     text: str
     score: float
+    probability: float = 0.5
 
 
 class Verdict(NamedTuple):
@@ -36,8 +37,10 @@ def test_predictions_of_sequences_as_text_and_json() -> None:
     best = [Answer("a", -0.5), Answer("b", -1.0)]
     assert as_text("x", best[0], 1) == "a"
     assert as_text("x", best, 2) == "a\tb"
-    assert json.loads(as_json("가", best[0], 1)) == {"input": "가", "text": "a", "score": -0.5}
-    assert json.loads(as_json("x", best, 2))["nbest"][1] == {"text": "b", "score": -1.0}
+    assert json.loads(as_json("가", best[0], 1)) == {
+        "input": "가", "text": "a", "score": -0.5, "probability": 0.5,
+    }  # fmt: skip
+    assert json.loads(as_json("x", best, 2))["nbest"][1] == {"text": "b", "score": -1.0, "probability": 0.5}
 
 
 def test_predictions_of_classifiers_as_text_and_json() -> None:
@@ -47,6 +50,18 @@ def test_predictions_of_classifiers_as_text_and_json() -> None:
     assert json.loads(as_json("x", verdict, 1)) == {
         "input": "x", "label": "pos", "probability": 0.75, "probabilities": {"pos": 0.75, "neg": 0.25},
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("prediction", "nbest"),
+    [(Answer("a", -0.5), 1), ([Answer("a", -0.5), Answer("b", -1.0)], 2), (Verdict("a", 0.75, {"a": 0.75}), 1)],
+)
+def test_the_object_of_an_empty_line_has_the_keys_of_the_others(prediction: Any, nbest: int) -> None:
+    labelled = isinstance(prediction, Verdict)
+    found = json.loads(as_json(" ", None, nbest, labelled=labelled))
+    assert list(found) == list(json.loads(as_json("x", prediction, nbest, labelled=labelled)))
+    assert found["input"] == " "
+    assert found["label" if labelled else "score"] is None
 
 
 def test_an_empty_line_gives_an_empty_line_and_is_not_asked_about() -> None:

@@ -5,6 +5,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from functools import partial
 from io import BufferedReader
 from pathlib import Path
 from typing import Any, NoReturn, cast
@@ -61,7 +62,7 @@ def predict(arguments: list[str]) -> int:
     if options.attention is not None:
         _is_drawable(Path(options.attention), options.runs)
     run = open_runs(options)
-    write = as_json if options.format == "jsonl" else as_text
+    write = partial(as_json, labelled=bool(run.coding.labels)) if options.format == "jsonl" else as_text
     drawn = options.attention is None
     for lines in chunks(options.file):
         for line, prediction in answers(run, lines, options.beam, options.nbest):
@@ -143,19 +144,21 @@ def in_line(text: str) -> str:
     return text.translate({ord("\n"): "\\n", ord("\r"): "\\r", ord("\t"): "\\t"})
 
 
-def as_json(line: str, prediction: Any, nbest: int) -> str:
-    """Write a line and its prediction as one JSON object."""
+def as_json(line: str, prediction: Any, nbest: int, *, labelled: bool = False) -> str:
+    """Write a line and its prediction as one JSON object; of an empty line with the keys of the others, and nulls."""
     answer: dict[str, Any] = {"input": line}
     if prediction is None:
-        answer["text"] = ""
+        answer |= {"label": None} if labelled else {"text": "", "score": None}
+        answer["probability"] = None
+        answer |= {"probabilities": {}} if labelled else {"nbest": []} if nbest > 1 else {}
     elif hasattr(prediction, "label"):
         answer |= {"label": prediction.label, "probability": prediction.probability}
         answer["probabilities"] = dict(ranking(prediction))
     else:
         best = hypotheses(prediction)
-        answer |= {"text": best[0].text, "score": best[0].score}
+        answer |= best[0]._asdict()
         if nbest > 1:
-            answer["nbest"] = [{"text": item.text, "score": item.score} for item in best]
+            answer["nbest"] = [item._asdict() for item in best]
     return json.dumps(answer, ensure_ascii=not sys.stdout.encoding.lower().startswith("utf"))
 
 

@@ -11,6 +11,7 @@ from typing import Any, overload
 import numpy as np
 
 from zoo.config import TrainConfig
+from zoo.data.coding import Coding
 from zoo.data.corpus import Array, TextCorpus
 from zoo.data.tokenize import Codec
 from zoo.errors import ConfigError
@@ -71,6 +72,11 @@ class Committee:
     def config(self) -> TrainConfig:
         """The options of the first run."""
         return self.runs[0].config
+
+    @property
+    def coding(self) -> Coding:
+        """The vocabularies and labels of the first run."""
+        return self.runs[0].coding
 
     def predict(self, texts: Iterable[str], *, beam: int | None = None, nbest: int = 1) -> list[Any]:
         """Return one prediction for each text: a Label, an Output, or with `nbest` above 1 a list of Outputs.
