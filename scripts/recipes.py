@@ -82,11 +82,7 @@ RECIPES = (
         name="cmudict",
         experiment="cmudict_g2p",
         metrics=RATES,
-        members=(
-            Member(name="lstm"),
-            Member(name="transformer", overrides=("experiment=cmudict_transformer",), seeds=(1,)),
-            Member(name="right to left", overrides=("dataset.tgt_direction=right_to_left", "rdrop=1"), seeds=(1,)),
-        ),
+        members=(Member(name="lstm"),),
         seeds=(1, 2),
         train="cmudict-g2p/g014b2b.train",
         test=("cmudict-g2p/g014b2b.test", "cmudict-g2p/*test*"),
