@@ -8,10 +8,10 @@
 import argparse
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from zoo.experiment import open_run
-from zoo.export import proof
+from zoo.experiment.directory import run_path
+from zoo.export import default_directory, proof
 from zoo.export.formats import FORMATS, OPENERS
 
 
@@ -28,15 +28,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("run", metavar="RUN")
     name = parser.parse_args().run
-    run = open_run(name, device="cpu")
+    path = run_path(name)
+    run = open_run(path, device="cpu")
     texts = proof.read_texts(run)
     count, longest = len(texts.sources), run.coding.max_output
     print(f"{'zoo':24} {speed(lambda: proof.own_outputs(run, texts.sources), count):6.0f}")
-    for suffix, kind in (("ctranslate2", "float32"), ("ctranslate2-int8", "int8")):
-        translator = proof.open_translator(Path(f"{name}-{suffix}"), kind)
-        print(f"{suffix:24} {speed(lambda it=translator: proof.translate(run, it, texts.sources), count):6.0f}")
+    for quantize, precision in (("", "float32"), ("int8", "int8")):
+        translator = proof.open_translator(default_directory(name, path, "ctranslate2", quantize), precision)
+        reached = speed(lambda it=translator: proof.translate(run, it, texts.sources), count)
+        print(f"{f'ctranslate2 {quantize}':24} {reached:6.0f}")
     for kind in ("torch", "onnx"):
-        folder = Path(f"{name}-{kind}")
+        folder = default_directory(name, path, kind, "")
         encoder, decoder = (OPENERS[kind](folder / f"{part}{FORMATS[kind].suffix}") for part in ("encoder", "decoder"))
 
         def decode(encode=encoder, step=decoder) -> None:

@@ -101,8 +101,7 @@ class TrainingTask:
 
 
 def enough_steps(task: TrainingTask) -> int:
-    """Return how many steps of a training, of two at least, fit the time of a measurement."""
-    task.steps = 1
+    """Return how many steps of a training, of two at least, fit the time of a measurement; `task` takes one."""
     task()  # the first step prepares what later ones find
     begun = time.perf_counter()
     task()
@@ -219,12 +218,12 @@ def _wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def measure(config: TrainConfig, *, run: str = "", repeats: int = 5, steps: int = 0) -> dict[str, Any]:
+def measure(config: TrainConfig, *, run: str = "", repeats: int = 5, steps: int | None = None) -> dict[str, Any]:
     """Return how fast a new model of this config trains, and how fast that of `run`, where one is named, decodes.
 
-    A measurement is of `steps` training steps; 0: of 20, or fewer where these take more than five seconds. Of figures
-    that were measured several times, the median, the least and the greatest. `product_share` is `useful_gflops` over
-    `product_gflops`, of Transformers alone.
+    A measurement is of `steps` training steps; by default of 20, or of fewer where these take more than five seconds.
+    Of figures that were measured several times, the median, the least and the greatest. `product_share` is
+    `useful_gflops` over `product_gflops`, of Transformers alone.
     """
     if isinstance(config.dataset, TorchtextConfig):
         raise ConfigError("`dataset=torchtext` has iterators of its own; measure with dataset=pairs or labelled")
@@ -235,8 +234,9 @@ def measure(config: TrainConfig, *, run: str = "", repeats: int = 5, steps: int 
     data = build_data(config)
     learner = Learner(config, data.sizes, device=device, precision=precision)
     loader = Loader(data.sample, batch_tokens=config.batch_tokens, seed=config.seed)
-    task = TrainingTask(learner, loader, precision=precision, steps=steps)
-    task.steps = steps or enough_steps(task)
+    task = TrainingTask(learner, loader, precision=precision, steps=steps or 1)
+    if steps is None:
+        task.steps = enough_steps(task)
     figures: dict[str, Any] = {
         "model": f"{config.model.name} on {config.dataset.name}",
         "machine": describe_machine(device, precision),

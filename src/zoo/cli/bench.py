@@ -23,12 +23,11 @@ def benchmark(arguments: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_intermixed_args(arguments)
     positive(options.repeats, "--repeats")
-    if options.steps is not None:
-        positive(options.steps, "--steps")
+    positive(options.steps, "--steps")
     config, run = chosen(options.words)
     from zoo.benchmark import measure
 
-    figures = measure(config, run=run, repeats=options.repeats, steps=options.steps or 0)
+    figures = measure(config, run=run, repeats=options.repeats, steps=options.steps)
     print(json.dumps(figures, ensure_ascii=False) if options.json else table(figures))
     return 0
 

@@ -146,20 +146,22 @@ def in_line(text: str) -> str:
 
 def as_json(line: str, prediction: Any, nbest: int, *, labelled: bool = False) -> str:
     """Write a line and its prediction as one JSON object; of an empty line with the keys of the others, and nulls."""
-    answer: dict[str, Any] = {"input": line}
-    if prediction is None:
-        answer |= {"label": None} if labelled else {"text": "", "score": None}
-        answer["probability"] = None
-        answer |= {"probabilities": {}} if labelled else {"nbest": []} if nbest > 1 else {}
-    elif hasattr(prediction, "label"):
-        answer |= {"label": prediction.label, "probability": prediction.probability}
-        answer["probabilities"] = dict(ranking(prediction))
-    else:
-        best = hypotheses(prediction)
-        answer |= best[0]._asdict()
-        if nbest > 1:
-            answer["nbest"] = [item._asdict() for item in best]
-    return json.dumps(answer, ensure_ascii=not sys.stdout.encoding.lower().startswith("utf"))
+    values = _blank(nbest, labelled=labelled) if prediction is None else _values(prediction, nbest)
+    ascii_only = not sys.stdout.encoding.lower().startswith("utf")
+    return json.dumps({"input": line, **values}, ensure_ascii=ascii_only)
+
+
+def _values(prediction: Any, nbest: int) -> dict[str, Any]:
+    if hasattr(prediction, "label"):
+        return {**prediction._asdict(), "probabilities": dict(ranking(prediction))}
+    best = hypotheses(prediction)
+    return {**best[0]._asdict(), **({"nbest": [item._asdict() for item in best]} if nbest > 1 else {})}
+
+
+def _blank(nbest: int, *, labelled: bool) -> dict[str, Any]:
+    if labelled:
+        return {"label": None, "probability": None, "probabilities": {}}
+    return {"text": "", "score": None, "probability": None, **({"nbest": []} if nbest > 1 else {})}
 
 
 def ranking(prediction: Any) -> list[tuple[str, float]]:
