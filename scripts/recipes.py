@@ -53,6 +53,7 @@ class Recipe:
         return f"{self.name}/{self.task}" if self.task else self.name
 
 
+RIGHT_TO_LEFT = Member(name="right to left", overrides=("dataset.tgt_direction=right_to_left",), seeds=(1,))
 PRONUNCIATION = (baselines.COPY_LETTERS, baselines.NEAREST)
 LANGUAGES = ("ady", "arm", "bul", "dut", "fre", "geo", "gre", "hin", "hun", "ice", "jpn", "kor", "lit", "rum", "vie")
 
@@ -65,10 +66,7 @@ def sigmorphon(language: str) -> Recipe:
         task=language,
         experiment="sigmorphon2020",
         metrics=RATES,
-        members=(
-            Member(name="lstm"),
-            Member(name="right to left", overrides=("dataset.tgt_direction=right_to_left",), seeds=(1,)),
-        ),
+        members=(Member(name="lstm"), RIGHT_TO_LEFT),
         train=f"{home}/train/{language}_train.tsv",
         dev=f"{home}/dev/{language}_dev.tsv",
         test=(f"{home}/test/{language}_test.tsv", f"{home}/test/{language}*.tsv", f"{home}/{language}_test.tsv"),
@@ -82,8 +80,7 @@ RECIPES = (
         name="cmudict",
         experiment="cmudict_g2p",
         metrics=RATES,
-        members=(Member(name="lstm"),),
-        seeds=(1, 2),
+        members=(Member(name="lstm"), RIGHT_TO_LEFT),
         train="cmudict-g2p/g014b2b.train",
         test=("cmudict-g2p/g014b2b.test", "cmudict-g2p/*test*"),
         baselines=PRONUNCIATION,

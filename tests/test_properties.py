@@ -22,8 +22,8 @@ from zoo.data.vocab import Vocab
 from zoo.errors import CheckpointError, ConfigError, DataError
 from zoo.experiment.learner import Learner
 
-KINDS = ["char", "jamo", "space", "word", "bpe", "unigram"]
-REVERSIBLE = ["char", "jamo", "bpe", "unigram"]
+KINDS = ["char", "jamo", "space", "word", "char_word", "bpe", "unigram"]
+REVERSIBLE = ["char", "jamo", "char_word", "bpe", "unigram"]
 TEXTS = ["the cat sat on the mat", "값이 나라 국", "a<pad>b </s>", "▁x  y", "é\u0301\u2028z"]
 quick = settings(max_examples=80, deadline=None)
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)

@@ -23,8 +23,8 @@ def build(name: str, rows: list[str] = TEXTS, **options: int | bool) -> Codec:
     return numbering.learn([], **options)  # type: ignore[arg-type]
 
 
-CODECS = {name: build(name) for name in ("char", "jamo", "space", "word", "bpe", "unigram")}
-REVERSIBLE = ("char", "jamo", "bpe", "unigram")
+CODECS = {name: build(name) for name in ("char", "jamo", "space", "word", "char_word", "bpe", "unigram")}
+REVERSIBLE = ("char", "jamo", "char_word", "bpe", "unigram")
 
 
 @pytest.mark.parametrize("name", REVERSIBLE)
@@ -78,7 +78,11 @@ def test_word_is_the_basic_english_of_torchtext() -> None:
     assert CODECS["word"].split("It's GOOD, (very)!") == ["it", "'", "s", "good", ",", "(", "very", ")", "!"]
 
 
-@pytest.mark.parametrize("name", ["char", "jamo", "space"])
+def test_char_word_has_the_characters_and_then_the_words() -> None:
+    assert CODECS["char_word"].split("A b.") == ["A", " ", "b", ".", " a", " b", " ."]
+
+
+@pytest.mark.parametrize("name", ["char", "jamo", "space", "char_word"])
 def test_composed_and_decomposed_texts_are_one(name: str) -> None:
     assert CODECS[name].encode(unicodedata.normalize("NFD", "각 café")) == CODECS[name].encode("각 café")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from zoo.config.field import option
 
-Tokenizer = StrEnum("Tokenizer", ["char", "jamo", "space", "word", "bpe", "unigram"])
+Tokenizer = StrEnum("Tokenizer", ["char", "jamo", "space", "word", "char_word", "bpe", "unigram"])
 TgtDirection = StrEnum("TgtDirection", ["left_to_right", "right_to_left"])
 Header = StrEnum("Header", ["auto", "true", "false"])
 Leakage = StrEnum("Leakage", ["warn", "error", "ignore"])

@@ -98,7 +98,34 @@ class Word:
         return " ".join(tokens)
 
 
-PLAIN: dict[str, Callable[[], Tokenizer]] = {"char": Char, "jamo": Jamo, "space": Space, "word": Word}
+class CharWord:
+    """The tokens of `char`, and after them those of `word`, each with a space before it to tell it from a character.
+
+    Both together tell a classifier that counts tokens more than either.
+    """
+
+    name = "char_word"
+
+    def __init__(self) -> None:
+        self.words = Word()
+
+    def split(self, text: str) -> list[str]:
+        return [*text, *(f" {word}" for word in self.words.split(text))]
+
+    def split_many(self, texts: Iterable[str]) -> Iterable[Sequence[str]]:
+        return map(self.split, texts)
+
+    def join(self, tokens: Iterable[str]) -> str:
+        return "".join(token for token in tokens if len(token) == 1)
+
+
+PLAIN: dict[str, Callable[[], Tokenizer]] = {
+    "char": Char,
+    "jamo": Jamo,
+    "space": Space,
+    "word": Word,
+    "char_word": CharWord,
+}
 
 
 def normalize(text: str, *, lowercase: bool = False) -> str:

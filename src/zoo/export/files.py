@@ -68,7 +68,7 @@ def describe_codec(codec: Codec, side: str) -> dict[str, Any]:
     }
     if isinstance(codec.tokenizer, Subword):
         found["sentencepiece"] = f"{side}.model"
-    if name == "word":
+    if name in ("word", "char_word"):
         found["word"] = {"lowercase": True, "replacements": word_replacements()}
     return found
 
