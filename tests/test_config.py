@@ -89,6 +89,7 @@ def test_a_list_default_is_a_fresh_copy_each_time() -> None:
         ({"dataset": PairsConfig()}, "`dataset.train` is empty; name your training file"),
         ({"dataset": PairsConfig(train=["a", "b", "c"])}, "`dataset.train` must be one file or a list of two"),
         ({"dataset": PairsConfig(train="a", columns=[0])}, "`dataset.columns` must be two names or numbers"),
+        ({"dataset": PairsConfig(train="a", tgt_tokenizer=Tokenizer.char_word)}, "`dataset.tgt_tokenizer` must not be"),
         ({"dataset": PairsConfig(train="a", shared_vocabulary=True)}, "`dataset.shared_vocabulary` needs one token"),
         ({"dataset": MovieReviewsConfig()}, "datasets that fit: cmudict, copy, reverse, sort, pairs, torchtext"),
         ({"model": ClassifierConfig()}, "datasets that fit: movie_reviews, parity, labelled, torchtext"),

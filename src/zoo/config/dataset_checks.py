@@ -69,11 +69,16 @@ def check_dataset(dataset: Any) -> None:
     if isinstance(dataset, TorchtextConfig | HubConfig):
         _check_tokenizers(dataset)
     _check_min_count(dataset)
-    _check_shared(dataset)
+    _check_sides(dataset)
 
 
-def _check_shared(dataset: Any) -> None:
-    """Refuse one vocabulary for two ways of cutting texts."""
+def _check_sides(dataset: Any) -> None:
+    """Refuse targets that would be written twice, and one vocabulary for two ways of cutting texts."""
+    if getattr(dataset, "tgt_tokenizer", "") == Tokenizer.char_word:
+        raise ConfigError(
+            "`dataset.tgt_tokenizer` must not be char_word, with which a model writes its outputs twice, in "
+            "characters and in words; choose char or word"
+        )
     if getattr(dataset, "shared_vocabulary", False) and dataset.src_tokenizer != dataset.tgt_tokenizer:
         raise ConfigError(
             "`dataset.shared_vocabulary` needs one tokenizer, but `dataset.src_tokenizer` is "
