@@ -108,7 +108,8 @@ def test_every_tokenizer_trains(here: Path, toy: Toy, tokenizer: Tokenizer, task
     if tokenizer in (Tokenizer.bpe, Tokenizer.unigram):
         options["vocab_size"] = 30
     if task == "pairs":
-        dataset: Any = PairsConfig(src_tokenizer=tokenizer, tgt_tokenizer=tokenizer, **options)
+        written = Tokenizer.char if tokenizer == Tokenizer.char_word else tokenizer
+        dataset: Any = PairsConfig(src_tokenizer=tokenizer, tgt_tokenizer=written, **options)
         config = toy(dataset=dataset, epochs=4, batch_tokens=60)
     else:
         model = ClassifierConfig(encoder=Encoder.gru, embedding_size=8, hidden_size=8, dropout=0.0)
