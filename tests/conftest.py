@@ -1,6 +1,7 @@
 """What the tests share: one thread, no pictures of a display, and a training small enough for a second."""
 
 import logging
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,14 @@ def own_logging() -> Iterator[None]:
     for handler in [handler for handler in logging.root.handlers if type(handler) is logging.StreamHandler]:
         logging.root.removeHandler(handler)
     logging.root.setLevel(logging.WARNING)
+
+
+@pytest.fixture
+def hangups() -> Iterator[None]:
+    """Let SIGHUP reach what a test starts, also where the tests themselves run under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.fixture

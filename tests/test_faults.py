@@ -5,7 +5,6 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -74,14 +73,6 @@ def test_sigterm_saves_within_the_step_and_no_example_is_repeated_or_skipped(
     trained(train_with(tmp_path, "rows=rows.txt", resume="run", run_dir=""))
     same(tmp_path, plain)
     assert (tmp_path / "rows.txt").read_text() == (plain / "rows.txt").read_text()
-
-
-@pytest.fixture
-def hangups() -> Iterator[None]:
-    """Let SIGHUP reach what a test starts, also where the tests themselves run under nohup."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    yield
-    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="a system without SIGHUP")

@@ -103,6 +103,7 @@ def wait_for(server: Server, waiting: int) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("hangups")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)])
 def test_a_signal_ends_the_server_when_the_requests_that_had_begun_are_answered(
     folder: Path, number: int, code: int
