@@ -287,13 +287,15 @@ def test_reserved_ids_are_spelt_as_no_token_is() -> None:
     assert list(special_tokens(coding).values()) == ["<<<pad>>>", "<<<unk>>>", "<<<s>>>", "<<</s>>>"]
 
 
-def test_words_are_split_as_the_description_says() -> None:
-    codec = Codec(PLAIN["word"](), Vocab(["a"]))
+@pytest.mark.parametrize("kind", ["word", "char_word"])
+def test_words_are_split_as_the_description_says(kind: str) -> None:
+    codec = Codec(PLAIN[kind](), Vocab(["a"]))
     text = 'He said: "It\'s (not) bad!"<br />Well; so-so, 1.5?\tÄ'
     found = text.lower()
     for pattern, replacement in describe_codec(codec, "text")["word"]["replacements"]:
         found = re.sub(pattern, replacement, found)
-    assert found.split() == codec.split(text)
+    words = found.split()
+    assert codec.split(text) == (words if kind == "word" else [*text, *(f" {word}" for word in words)])
 
 
 BLOCKED = "import sys; sys.modules['zoo'] = None; exec(compile(open(sys.argv[1]).read(), sys.argv[1], 'exec'))"
