@@ -12,9 +12,9 @@ COLUMNS = 5
 def hparam_summaries(options: Mapping[str, Any], metrics: Iterable[str], *, swept: Collection[str] = ()) -> list[Any]:
     """Return the summaries that enter a run into the table: its columns, its options, and that it has ended.
 
-    TensorBoard takes the columns from the first run that it finds and puts those in front that are said to differ:
-    the `swept` options, filled up with `FIRST`. `metrics` names the scalars `hparam/<name>` in their order, those of
-    other runs too.
+    TensorBoard takes the columns from one of the runs, no matter which, and puts those in front that are said to
+    differ: the `swept` options, filled up with `FIRST`. `metrics` names the scalars `hparam/<name>` in their order,
+    those of other runs too.
     """
     from tensorboard.plugins.hparams import api_pb2 as api
     from tensorboard.plugins.hparams import metadata, plugin_data_pb2
