@@ -1,11 +1,13 @@
-"""What figures were measured on, and by which state of the code."""
+"""What figures were measured on, by which torch, and by which state of the code."""
 
 import platform
 import subprocess
 from pathlib import Path
 
-from zoo.config import Device
-from zoo.experiment.machine import choose_device, describe_units
+import torch
+
+from zoo.config import Device, Precision
+from zoo.experiment.machine import choose_device, choose_precision, describe_units
 
 CODE = ("src", "configs", "scripts")
 
@@ -18,10 +20,10 @@ def processor() -> str:
 
 
 def machine() -> str:
-    """Name what a training with `device=auto` runs on here."""
+    """Name what a training with `device=auto` and `precision=auto` runs on here, how, and by which torch."""
     device = choose_device(Device.auto)
-    units = describe_units(device)
-    return units if device.type == "cuda" else f"{processor()}, {units}"
+    units = describe_units(device) if device.type == "cuda" else f"{processor()}, {describe_units(device)}"
+    return f"{units}, {choose_precision(Precision.auto, device)}, torch {torch.__version__.partition('+')[0]}"
 
 
 def commit() -> str:

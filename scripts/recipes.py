@@ -95,7 +95,11 @@ RECIPES = (
         ),
         train="multi30k/tok/train.lc.norm.tok.{}",
         dev="multi30k/tok/val.lc.norm.tok.{}",
-        test=tuple(f"multi30k/tok/{name}*.{{}}" for name in ("test_2016_flickr", "test_2016", "test2016", "test.")),
+        test=tuple(
+            f"multi30k/tok/{name}{end}.{{}}"
+            for end in (".lc.norm.tok", "*.lc.norm.tok", "*")
+            for name in ("test_2016_flickr", "test_2016", "test2016", "test")
+        ),
         sides=("en", "de"),
         overrides=("dataset.bleu=none",),  # the files are tokenized
         baselines=(baselines.COPY, baselines.NEAREST),
@@ -178,13 +182,16 @@ def find_files(recipe: Recipe, folder: Path) -> Files:
     train, dev = (_first(recipe, folder, (name,)) for name in (recipe.train, recipe.dev))
     for name, found in ((recipe.train, train), (recipe.dev, dev)):
         if name and not found:
-            raise DataError(f"{folder / name}: no such file; {recipe.title} needs it, name its directory with --data")
+            where = folder / name.format(*recipe.sides)
+            raise DataError(f"{where}: no such file; {recipe.title} needs it, name its directory with --data")
     return Files(train, dev, _first(recipe, folder, recipe.test))
 
 
 def _first(recipe: Recipe, folder: Path, patterns: tuple[str, ...]) -> list[str]:
     for pattern in filter(None, patterns):
         for found in sorted(folder.glob(pattern.format(*recipe.sides[:1]))):
+            if found.name.startswith(".") or found.suffix == ".md":
+                continue
             paths = [found.with_suffix(f".{side}") for side in recipe.sides] or [found]
             if all(path.is_file() for path in paths):
                 return [str(path.absolute()) for path in paths]

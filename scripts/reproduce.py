@@ -11,7 +11,7 @@
 Runs are kept under `runs/reproduce` (`--out`): finished ones are not trained again, interrupted ones go on. Training
 never sees a test file; where one lies in DIR, the finished runs are scored on it, also when it came later. Rows go to
 `results/NAME.csv` (`--results`), in the place of those with the same key. Options of `zoo-train` may follow the
-name, to try something; then `--results` has to name another directory.
+name, to try something; then, and with `--seeds`, `--results` has to name another directory.
 """
 
 import argparse
@@ -50,6 +50,7 @@ class Trained(NamedTuple):
     parameters: int = 0
     seconds: float = 0.0
     hardware: str = ""
+    config: str = ""
     commit: str = ""
     members: str = ""
 
@@ -86,14 +87,15 @@ class Report:
                 hardware=told.hardware,
                 members=told.members,
                 signature=scores.signatures.get(f"{metric}_signature", ""),
+                config=told.config,
                 version=zoo.__version__,
-                commit=told.commit or commit(),
+                commit=told.commit,
             )
 
 
-def score_baselines(recipe: Recipe, files: Files, report: Report) -> None:
-    """Enter what costs nothing."""
-    words = training_jobs.words_of(recipe, files)
+def score_baselines(recipe: Recipe, files: Files, report: Report, changes: Sequence[str]) -> None:
+    """Enter what costs nothing, on the parts that the recipe and changes of it make of the files."""
+    words = training_jobs.merged([*training_jobs.words_of(recipe, files), *changes])
     if files.test:
         words.append(training_jobs.file_word("test", files.test))
     config = training_jobs.composed(words)
@@ -101,7 +103,7 @@ def score_baselines(recipe: Recipe, files: Files, report: Report) -> None:
     train = Rows.of(parts.train.each())
     for one in recipe.baselines:
         scores = {split: baselines.score(one, train, getattr(parts, SPLITS[split]), config) for split in files.splits}
-        report.add(one.name, "", scores, Trained())
+        report.add(one.name, "", scores, Trained(commit=commit()))
 
 
 def score_jobs(jobs: Sequence[Job], files: Files, report: Report) -> None:
@@ -125,9 +127,8 @@ def scores_of(model: Any, files: Files) -> dict[str, Scores]:
 
 def trained(job: Job, results: dict[str, Any]) -> Trained:
     """Return what is said of a run."""
-    note = training_jobs.note_of(job)
-    hardware = "; ".join(note.get("hardware", []))
-    return Trained(results["parameters"], results["seconds"], hardware, note.get("commit", [""])[-1])
+    hardware, commits = ("; ".join(training_jobs.note_of(job).get(key, [])) for key in ("hardware", "commit"))
+    return Trained(results["parameters"], results["seconds"], hardware, training_jobs.digest(job.config), commits)
 
 
 def added(jobs: Sequence[Job], told: Sequence[Trained]) -> Trained:
@@ -137,7 +138,9 @@ def added(jobs: Sequence[Job], told: Sequence[Trained]) -> Trained:
         seeds.setdefault(job.member.name, []).append(str(job.seed))
     members = ", ".join(f"{name} {' '.join(found)}" for name, found in seeds.items())
     hardware = "; ".join(dict.fromkeys(part for one in told for part in one.hardware.split("; ") if part))
-    return Trained(sum(one.parameters for one in told), sum(one.seconds for one in told), hardware, members=members)
+    configs = " ".join(dict.fromkeys(one.config for one in told))
+    return Trained(sum(one.parameters for one in told), sum(one.seconds for one in told), hardware, configs, commit(),
+                   members)  # fmt: skip
 
 
 def shown(rows: Sequence[Row]) -> str:
@@ -171,12 +174,27 @@ def options_of(arguments: list[str]) -> argparse.Namespace:
     changes = [word for word in arguments if "=" in word and not word.startswith("-")]
     options = parser.parse_args([word for word in arguments if word not in changes])
     options.changes = changes
-    if changes and options.results is None:
-        raise ConfigError(f"{' '.join(changes)} changes the recipe; name another place for its rows with --results DIR")
-    if not (options.name or options.list or options.tables):
-        raise ConfigError("name a recipe; `--list` shows which there are")
+    _check(options)
     options.results = options.results or ROOT / "results"
     return options
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Refuse options that contradict each other, have no effect, or would put a trial among the results."""
+    seeds = ["--seeds", *map(str, options.seeds)] if options.seeds else []
+    if fixed := [word for word in options.changes if word.startswith(("seed=", "run_dir="))]:
+        raise ConfigError(f"{' '.join(fixed)} is set for each run; use --seeds or --out")
+    if (options.changes or seeds) and options.results is None:
+        changed = " ".join([*seeds, *options.changes])
+        raise ConfigError(f"{changed} changes the recipe; name another place for its rows with --results DIR")
+    if len(set(seeds)) < len(seeds):
+        raise ConfigError(f"{' '.join(seeds)} names a seed twice")
+    if seeds and options.baselines:
+        raise ConfigError("--baselines trains nothing, so --seeds has no effect; leave one away")
+    if options.tables and options.results is not None:
+        raise ConfigError("--tables is of the project's own results; leave --results away")
+    if not (options.name or options.list or options.tables):
+        raise ConfigError("name a recipe; `--list` shows which there are")
 
 
 def reproduce(arguments: list[str]) -> int:
@@ -184,30 +202,37 @@ def reproduce(arguments: list[str]) -> int:
     options = options_of(arguments)
     if options.list:
         say(listing())
+    if options.name:
+        score(options)
     if options.tables:
         update_pages(ROOT, options.results)
-    if not options.name:
-        return 0
+    return 0
+
+
+def score(options: argparse.Namespace) -> None:
+    """Train and score the recipes of a name, and show their rows."""
     found = [(recipe, files_of(recipe, options.data)) for recipe in select(options.name)]
     if lacking := without_test(found):
         complain(lacking)
+    for recipe, files in found:
+        if files.test:
+            complain(f"{recipe.title}: the test part is {', '.join(files.test)}")
     jobs = [training_jobs.jobs_of(recipe, files, options.out, seeds=options.seeds, changes=options.changes)
             for recipe, files in found]  # fmt: skip
     rows = []
     for (recipe, files), trainings in zip(found, jobs, strict=True):
         report = Report(recipe, options.results)
-        score_baselines(recipe, files, report)
+        score_baselines(recipe, files, report, options.changes)
         if not options.baselines:
             score_jobs(trainings, files, report)
         rows += report.rows
     say(shown(rows))
-    return 0
 
 
 def files_of(recipe: Recipe, folder: str | None) -> Files:
     """Return the files of a recipe."""
     if recipe.train and folder is None:
-        raise ConfigError(f"{recipe.title} needs --data DIR, the directory with {recipe.train}")
+        raise ConfigError(f"{recipe.title} needs --data DIR, the directory with {recipe.train.format(*recipe.sides)}")
     return find_files(recipe, Path(folder or ".").expanduser())
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from statistics import mean, stdev
 
 from published import LEADERBOARD, RATES, SIGMORPHON, Entry
-from recipes import RECIPES
+from recipes import RECIPES, tasks_of
 from rows import ENSEMBLE, MACRO, Row, read_rows
 
 from zoo.errors import StorageError
@@ -22,15 +22,18 @@ class Found:
     """The rows of one task, and the part that is shown: test where the single model was scored on it."""
 
     def __init__(self, rows: Sequence[Row], recipe: str, task: str) -> None:
-        recipes = [one for one in RECIPES if one.name == recipe and task in (one.task, MACRO)]
-        self.single = recipes[0].members[0].name
+        first = next(one for one in RECIPES if one.name == recipe and task in (one.task, MACRO))
+        self.single, self.seeds = first.members[0].name, len(first.members[0].seeds or first.seeds)
         self.rows = [row for row in rows if row.task == task]
         own = [row for row in self.rows if row.model == self.single] or self.rows
         self.split = "test" if any(row.split == "test" for row in own) else "dev"
 
     def scored_on(self, single: Sequence[Row]) -> str:
-        """Name the part that is shown, and how many seeds there are of the single model."""
-        return f"{self.split}, {len(single)} seeds" if len(single) > 1 else self.split if self.rows else NONE
+        """Name the part that is shown, and how many seeds there are of the single model, of how many of its recipe."""
+        if not self.rows:
+            return NONE
+        found = str(len(single)) if len(single) == self.seeds else f"{len(single)} of {self.seeds}"
+        return f"{self.split}, {found} seed{'' if found == '1' else 's'}"
 
     def of(self, model: str, metric: str) -> list[Row]:
         """Return the rows of a model, a seed each."""
@@ -77,7 +80,7 @@ def minutes(rows: Sequence[Row]) -> str:
     """Write how long a training took, for each kind of machine."""
     machines = dict.fromkeys(row.hardware for row in rows)
     each = [mean(row.seconds for row in rows if row.hardware == one) / 60 for one in machines]
-    return ", ".join(f"{one:.2g}" if one < 10 else f"{one:.0f}" for one in each) or NONE
+    return ", ".join(f"{one:.1f}" if one < 10 else f"{one:.0f}" for one in each) or NONE
 
 
 def millions(rows: Sequence[Row]) -> str:
@@ -90,6 +93,12 @@ def members(rows: Sequence[Row]) -> str:
     groups = [group for row in rows[:1] for group in row.members.split(";")]
     counts = sorted({sum(word.isdigit() for word in group.replace(",", " ").split()) for group in groups})
     return f" ({' to '.join(map(str, dict.fromkeys((counts[0], counts[-1]))))} models)" if counts else ""
+
+
+def untrained(found: Found, metrics: Sequence[str]) -> str:
+    """Write the figures of the best baseline, and its name."""
+    best = found.trivial(metrics)
+    return f"{found.figures(best, metrics, average)} ({best.removeprefix('baseline: ')})" if best else NONE
 
 
 def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -107,16 +116,15 @@ def leaderboard(folder: Path) -> str:
 
 def _line(entry: Entry, rows: Sequence[Row]) -> list[str]:
     found = Found(rows, entry.recipe, entry.task)
-    single, trivial = found.of(found.single, entry.metrics[0]), found.trivial(entry.metrics)
+    single = found.of(found.single, entry.metrics[0])
     together = found.figures(ENSEMBLE, entry.metrics, bounded) + members(found.of(ENSEMBLE, entry.metrics[0]))
-    nothing = f"{found.figures(trivial, entry.metrics, average)} ({trivial.removeprefix('baseline: ')})"
     return [
         entry.title,
         entry.single or NONE,
         found.figures(found.single, entry.metrics, average),
         entry.ensemble or NONE,
         together,
-        nothing if trivial else NONE,
+        untrained(found, entry.metrics),
         found.scored_on(single),
         millions(single),
         minutes(single),
@@ -127,7 +135,7 @@ def languages(folder: Path) -> str:
     """Return WER and PER of each language of SIGMORPHON 2020, beside published WERs."""
     rows = read_rows(folder / "sigmorphon2020.csv")
     heads = ["language", "LSTM", "Transformer", "best submission", "zoo, one model", "zoo, ensemble",
-             "nearest neighbor", "scored on", "minutes"]  # fmt: skip
+             "no training", "scored on", "minutes"]  # fmt: skip
     return markdown(heads, [_language(one, theirs, rows) for one, theirs in SIGMORPHON.items()])
 
 
@@ -139,7 +147,7 @@ def _language(language: str, theirs: Sequence[float], rows: Sequence[Row]) -> li
         *(f"{one:.2f}" for one in theirs),
         found.figures(found.single, RATES, average),
         found.figures(ENSEMBLE, RATES, bounded),
-        found.figures("baseline: nearest neighbor", RATES, average),
+        untrained(found, RATES),
         found.scored_on(single),
         minutes(single),
     ]
@@ -169,21 +177,17 @@ def _lines(groups: dict[tuple[str, str, str], dict[str, Row]], metrics: Sequence
         yield [name, seed or NONE, split, *figures, *trained]
 
 
-def readme_part(folder: Path) -> str:
-    """Return what stands between the marks of README.md."""
-    return leaderboard(folder)
-
-
 def docs_part(folder: Path) -> str:
     """Return what stands between the marks of docs/results.md."""
     parts = [leaderboard(folder), "## SIGMORPHON 2020, WER / PER % of each language", languages(folder)]
     for recipe in dict.fromkeys(one.name for one in RECIPES):
         if read_rows(folder / f"{recipe}.csv"):
-            parts += [f"## Every run of `{recipe}`", every_run(folder, recipe)]
+            title = f"Runs of `{recipe}`, means over its tasks" if tasks_of(recipe) else f"Every run of `{recipe}`"
+            parts += [f"## {title}", every_run(folder, recipe)]
     return "\n\n".join(parts)
 
 
-PAGES = {"README.md": readme_part, "docs/results.md": docs_part}
+PAGES = {"README.md": leaderboard, "docs/results.md": docs_part}
 
 
 def page(text: str, table: str, where: str = "the page") -> str:

@@ -24,7 +24,9 @@ class Row:
     """A figure, the bounds of 95 % of its bootstrap resamples, and what it is of.
 
     `seed` is empty for baselines and ensembles, whose runs `members` names. `seconds` are those of training, `hardware`
-    is what was trained on, and `commit` is that of the training, of baselines and ensembles that of the scoring.
+    is what was trained on, `config` the digest of the options (`training_jobs.digest`), of ensembles those of all
+    members, and `commit` that of the training, with a + where code or configs had changed since; of baselines and
+    ensembles it is that of the scoring.
     """
 
     recipe: str
@@ -42,6 +44,7 @@ class Row:
     hardware: str
     members: str
     signature: str
+    config: str
     version: str
     commit: str
 
@@ -79,14 +82,16 @@ def _row(record: dict[str, str], where: str) -> Row:
         raise DataError(f"{where}: malformed ({error}); move the file away and run again") from error
 
 
-def add_rows(path: Path, rows: Iterable[Row], *, tasks: Sequence[str] = ()) -> None:
-    """Put rows into a file, in the place of those with the same keys; others stay.
+def add_rows(path: Path, rows: Sequence[Row], *, tasks: Sequence[str] = ()) -> None:
+    """Put rows into a file, in the place of those with the same keys or of another recipe's model; others stay.
 
     `tasks` are those of the recipe where it has several: then means over all of them are made anew.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with _alone_in_time(path.parent):
-        found = {row.key: row for row in [*read_rows(path), *rows] if row.task != MACRO}
+        made = {row.key[:3]: row.config for row in rows}
+        old = [row for row in read_rows(path) if made.get(row.key[:3], row.config) == row.config]
+        found = {row.key: row for row in [*old, *rows] if row.task != MACRO}
         kept = [*found.values(), *(macro_rows(list(found.values()), tasks) if tasks else [])]
         write_durably(path, _text(sorted(kept, key=lambda row: row.order)).encode())
 
@@ -133,7 +138,7 @@ def _macro_row(rows: Sequence[Row]) -> Row:
         for distances in ([row.value - row.low for row in rows], [row.high - row.value for row in rows])
     )
     texts = {name: "; ".join(dict.fromkeys(getattr(row, name) for row in rows if getattr(row, name)))
-             for name in ("hardware", "members", "signature", "version", "commit")}  # fmt: skip
+             for name in ("hardware", "members", "signature", "config", "version", "commit")}  # fmt: skip
     return Row(
         recipe=rows[0].recipe, task=MACRO, model=rows[0].model, seed=rows[0].seed, split=rows[0].split,
         metric=rows[0].metric, value=rounded(value), low=rounded(value - below), high=rounded(value + above),

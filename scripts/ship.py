@@ -1,6 +1,6 @@
 """Make an installed model of a finished run: half-precision weights, config, vocabularies, results and its entry.
 
-    python scripts/ship.py RUN g2p-en --summary "English words to phones" --licence "CMUdict, BSD-2-Clause"
+    python scripts/ship.py RUN g2p-en --summary "English words to phones" --license "CMUdict, BSD-2-Clause"
 
 Writes `src/zoo/pretrained/NAME/` and `index.json` there. Scores are those of the rounded weights on the test part.
 """
@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("run", metavar="RUN")
     parser.add_argument("name", metavar="NAME")
     parser.add_argument("--summary", required=True)
-    parser.add_argument("--licence", required=True, help="of the data")
+    parser.add_argument("--license", required=True, help="of the data")
     parser.add_argument("--lowercase", nargs="*", default=[], metavar="SIDE", help="sides to lower-case: src, text")
     options = parser.parse_args()
     target = RunDirectory(HOME / options.name)
@@ -62,7 +62,7 @@ def main() -> None:
     scores = {name: value for name, value in target.read_results()["test"].items() if isinstance(value, float)}
     entry = {
         "summary": options.summary,
-        "licence": options.licence,
+        "license": options.license,
         "scores": scores,
         "parameters": parameters,
         "files": {file.relative_to(target.path).as_posix(): digest(file) for file in files},

@@ -1,5 +1,6 @@
 """The trainings of a recipe, each a `zoo-train` of its own that goes on where it was interrupted."""
 
+import hashlib
 import json
 import shlex
 import subprocess
@@ -15,12 +16,16 @@ from recipes import Files, Member, Recipe, each_member
 from zoo.cli.overrides import config_of, parse, write_value
 from zoo.cli.streams import complain
 from zoo.cli.sweep import comparable, earlier_results, job_name
-from zoo.config import TrainConfig
+from zoo.config import TrainConfig, to_dict
 from zoo.errors import ConfigError, ZooError
 from zoo.experiment.directory import RunDirectory
 
 NOTE = "reproduced.json"
 """Beside a run's own files: what it was trained on, and by which code."""
+ELSEWHERE = ("seed", "run_dir", "resume", "dataset.train", "dataset.valid", "dataset.test")
+"""Options that are no part of a recipe."""
+OFF = (None, 0, "", "none", "auto", [])
+"""Values of what a run does without, so that an option which is added later changes no digest."""
 
 
 class Job(NamedTuple):
@@ -91,11 +96,11 @@ def train(job: Job) -> dict[str, Any]:
         return earlier
     _check_same(job)
     complain(f"{job.title}: zoo-train {shlex.join(job.words)} resume=true")
-    begun = time.monotonic()
+    begun, code_of = time.monotonic(), commit()
     try:
         code = run_to_end([sys.executable, "-m", "zoo", "train", *job.words, "resume=true"])
     finally:
-        _note(job)
+        _note(job, code_of)
     if code:
         raise FailedError(job, code)
     complain(f"{job.title}: done in {time.monotonic() - begun:.0f} s")
@@ -112,6 +117,13 @@ def _check_same(job: Job) -> None:
     if changed:
         raise ConfigError(f"{job.run.path} was begun with other options ({', '.join(changed[:3])}); remove it, or set "
                           "--out")  # fmt: skip
+
+
+def digest(config: TrainConfig) -> str:
+    """Return what stands for the options of a run, apart from its seed and where its files lie."""
+    options = {key: value for key, value in flat(to_dict(config)).items() if key not in ELSEWHERE and value not in OFF}
+    text = json.dumps(options, sort_keys=True, ensure_ascii=False, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def flat(options: dict[str, Any], before: str = "") -> dict[str, Any]:
@@ -136,11 +148,11 @@ def run_to_end(command: Sequence[str]) -> int:
         raise
 
 
-def _note(job: Job) -> None:
-    """Add this machine and this commit to what is known of a run."""
+def _note(job: Job, code: str) -> None:
+    """Add this machine and the commit that has trained to what is known of a run."""
     if job.run.begun:
         known = note_of(job)
-        for key, value in (("hardware", machine()), ("commit", commit())):
+        for key, value in (("hardware", machine()), ("commit", code)):
             known[key] = [*(one for one in known.get(key, []) if one != value), value]
         (job.run.path / NOTE).write_text(json.dumps(known, ensure_ascii=False) + "\n", "utf-8")
 

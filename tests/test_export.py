@@ -281,7 +281,7 @@ def test_input_feeding_is_refused() -> None:
         parts_of(stub)  # type: ignore[arg-type]
 
 
-def test_reserved_ids_are_spelt_as_no_token_is() -> None:
+def test_reserved_ids_are_spelled_as_no_token_is() -> None:
     codec = Codec(PLAIN["space"](), Vocab(["<s>", "a", "<<pad>>"]))
     coding: Any = type("Coding", (), {"codecs": {"src": codec, "tgt": codec}})
     assert list(special_tokens(coding).values()) == ["<<<pad>>>", "<<<unk>>>", "<<<s>>>", "<<</s>>>"]

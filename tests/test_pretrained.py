@@ -28,7 +28,7 @@ def shipped(here: Path, toy: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
         monkeypatch.setattr(module, "INDEX", home / "index.json")
     run = here / "run"
     train(toy(run_dir=str(run)))
-    words = ["ship.py", str(run), "toy", "--summary", "Letters to letters", "--licence", "none"]
+    words = ["ship.py", str(run), "toy", "--summary", "Letters to letters", "--license", "none"]
     monkeypatch.setattr("sys.argv", words)
     ship.main()
     return run

