@@ -111,7 +111,7 @@ RECIPES = (
         members=(
             Member(name="linear"),
             Member(name="cnn", overrides=("experiment=nsmc_cnn",), seeds=(1,)),
-            Member(name="lstm", overrides=("experiment=nsmc_lstm",), seeds=(1,)),
+            Member(name="lstm", overrides=("experiment=nsmc_lstm",), seeds=(1, 2)),
         ),
         train="nsmc/ratings_train.txt",
         test=("nsmc/ratings_test.txt", "nsmc/*test*"),
