@@ -17,7 +17,7 @@ from zoo import training
 from zoo.checkpoint import load_checkpoint
 from zoo.config import PlateauConfig, TrainConfig, WarmupCosineConfig
 from zoo.errors import ConfigError
-from zoo.experiment import measure, saving, train
+from zoo.experiment import measure, saving, session, train
 from zoo.experiment.directory import RunDirectory
 from zoo.record import Recorder
 from zoo.storage import list_checkpoints
@@ -67,6 +67,24 @@ def test_a_run_stopped_by_a_signal_anywhere_and_resumed_equals_one_that_was_not(
         train(whole(toy, **options, run_dir=str(run), resume=True))
         assert story(run) == story(expected), f"stopped at step {step}"
         assert {"resumed_at_step": step} in metrics_of(run)
+
+
+def test_a_signal_while_processes_agree_on_the_last_one_ends_the_run_after_the_next_step(
+    here: Path, toy: Toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def agree(value: int) -> int:
+        asked.append(value)
+        if len(asked) == 2:
+            signal.raise_signal(signal.SIGTERM)
+        return value  # as it was before the signal
+
+    monkeypatch.setattr(session, "largest", agree)
+    with pytest.raises(SystemExit):
+        train(toy(run_dir="run", epochs=1))
+    assert asked == [0, 0, signal.SIGTERM]
+    assert "stopped, saved at step 3; continue with" in Path("run/train.log").read_text()
 
 
 CRASHES = {

@@ -276,17 +276,19 @@ class Session:
         if report.step % self.config.log_every == 0 or report.step == 1:
             self.recorder.step(**report._asdict())
         self.measured = False
-        self.interruption.noted = largest(self.interruption.noted)  # a signal to one process ends all of them
+        asked = largest(self.interruption.noted)  # a signal to one ends all; one that comes by now does so a step later
         self.waited += report.waited
         self.moment = self.learner.moment()
         save_every = self.config.save_every
         ended = self._limit_reached() or self._whole()
         due = bool(save_every and report.step % save_every == 0)
         late = self.watch.late
-        if ended or due or late or self.interruption.noted:
-            self._save(now=due or late or bool(self.interruption.noted) or self._limit_reached())
+        if ended or due or late or asked:
+            self._save(now=due or late or bool(asked) or self._limit_reached())
         self.interruption.wait = not ended
-        self.interruption.obey()
+        if asked or ended:
+            self.interruption.noted = asked or self.interruption.noted
+            self.interruption.obey()
         if late and not ended:
             raise Ended(f"stopped after step {report.step}: the time of the one who watches is up")
         return self._limit_reached()
