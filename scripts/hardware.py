@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from zoo.config import Device, Precision
+from zoo.config import TrainConfig
 from zoo.experiment.machine import choose_device, choose_precision, describe_units
 
 CODE = ("src", "configs", "scripts")
@@ -19,11 +19,12 @@ def processor() -> str:
     return (names or [platform.processor()])[0]
 
 
-def machine() -> str:
-    """Name what a training with `device=auto` and `precision=auto` runs on here, how, and by which torch."""
-    device = choose_device(Device.auto)
-    units = describe_units(device) if device.type == "cuda" else f"{processor()}, {describe_units(device)}"
-    return f"{units}, {choose_precision(Precision.auto, device)}, torch {torch.__version__.partition('+')[0]}"
+def machine(config: TrainConfig) -> str:
+    """Name what a training runs on here, in which arithmetic, and by which torch."""
+    device = choose_device(config.device)
+    units = [] if device.type == "cuda" else [processor()]
+    units += [describe_units(device), choose_precision(config.precision, device)]
+    return ", ".join([*units, f"torch {torch.__version__.partition('+')[0]}"])
 
 
 def commit() -> str:

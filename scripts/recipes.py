@@ -97,7 +97,7 @@ RECIPES = (
         dev="multi30k/tok/val.lc.norm.tok.{}",
         test=tuple(
             f"multi30k/tok/{name}{end}.{{}}"
-            for end in (".lc.norm.tok", "*.lc.norm.tok", "*")
+            for end in ("*.lc.norm.tok", "*")
             for name in ("test_2016_flickr", "test_2016", "test2016", "test")
         ),
         sides=("en", "de"),

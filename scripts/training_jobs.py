@@ -16,13 +16,14 @@ from recipes import Files, Member, Recipe, each_member
 from zoo.cli.overrides import config_of, parse, write_value
 from zoo.cli.streams import complain
 from zoo.cli.sweep import comparable, earlier_results, job_name
-from zoo.config import TrainConfig, to_dict
+from zoo.config import TrainConfig
 from zoo.errors import ConfigError, ZooError
 from zoo.experiment.directory import RunDirectory
+from zoo.record import flat_options
 
 NOTE = "reproduced.json"
 """Beside a run's own files: what it was trained on, and by which code."""
-ELSEWHERE = ("seed", "run_dir", "resume", "dataset.train", "dataset.valid", "dataset.test")
+ELSEWHERE = ("seed", "dataset.train", "dataset.valid", "dataset.test")
 """Options that are no part of a recipe."""
 OFF = (None, 0, "", "none", "auto", [])
 """Values of what a run does without, so that an option which is added later changes no digest."""
@@ -121,7 +122,7 @@ def _check_same(job: Job) -> None:
 
 def digest(config: TrainConfig) -> str:
     """Return what stands for the options of a run, apart from its seed and where its files lie."""
-    options = {key: value for key, value in flat(to_dict(config)).items() if key not in ELSEWHERE and value not in OFF}
+    options = {key: value for key, value in flat_options(config).items() if key not in ELSEWHERE and value not in OFF}
     text = json.dumps(options, sort_keys=True, ensure_ascii=False, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -152,7 +153,7 @@ def _note(job: Job, code: str) -> None:
     """Add this machine and the commit that has trained to what is known of a run."""
     if job.run.begun:
         known = note_of(job)
-        for key, value in (("hardware", machine()), ("commit", code)):
+        for key, value in (("hardware", machine(job.config)), ("commit", code)):
             known[key] = [*(one for one in known.get(key, []) if one != value), value]
         (job.run.path / NOTE).write_text(json.dumps(known, ensure_ascii=False) + "\n", "utf-8")
 

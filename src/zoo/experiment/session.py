@@ -287,8 +287,7 @@ class Session:
             self._save(now=due or late or bool(asked) or self._limit_reached())
         self.interruption.wait = not ended
         if asked or ended:
-            self.interruption.noted = asked or self.interruption.noted
-            self.interruption.obey()
+            self.interruption.obey(asked)
         if late and not ended:
             raise Ended(f"stopped after step {report.step}: the time of the one who watches is up")
         return self._limit_reached()

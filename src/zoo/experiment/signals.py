@@ -49,8 +49,13 @@ class Interruption:
                 signal.signal(number, handler)
         self.obey()
 
-    def obey(self) -> None:
-        """End the run if that was asked for."""
+    def obey(self, asked: int = 0) -> None:
+        """End the run if that was asked for, here or by the signal `asked` of another process.
+
+        What is noted is never overwritten by what was read before: a signal may come between the two.
+        """
+        if asked:
+            self.noted = asked
         if self.noted:
             _end(self.noted)
 
