@@ -1,6 +1,6 @@
 """What is reproduced: for each task the experiment, its members and seeds, the files, and the figures reported."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -198,8 +198,30 @@ def _first(recipe: Recipe, folder: Path, patterns: tuple[str, ...]) -> list[str]
     return []
 
 
-def each_member(recipe: Recipe, asked: list[int] | None) -> Iterator[tuple[Member, int]]:
-    """Yield every model of a recipe with its seed; seeds that are asked for stand in for all others."""
-    for member in recipe.members:
-        for seed in asked or member.seeds or recipe.seeds:
-            yield member, seed
+Model = tuple[Member, int]
+"""A member of a recipe with one of its seeds."""
+
+
+def each_model(recipe: Recipe, *, seeds: Sequence[int] | None = None, only: str | None = None) -> list[Model]:
+    """Return the models of a recipe.
+
+    `seeds` stand in for all others. `only` names some, as tables do: `lstm 1 2, right to left 1`; a member without
+    seeds means all of them. ConfigError where there is none of that name or seed.
+    """
+    found = [(member, seed) for member in recipe.members for seed in seeds or member.seeds or recipe.seeds]
+    if only is None:
+        return found
+    asked = [model for text in only.split(",") for model in _named(recipe, text.split(), found)]
+    return [model for model in found if model in asked]
+
+
+def _named(recipe: Recipe, words: list[str], models: list[Model]) -> list[Model]:
+    """Return the models that a name and seeds stand for."""
+    name = " ".join(word for word in words if not word.isdigit())
+    own = {str(seed): (member, seed) for member, seed in models if member.name == name}
+    if not own:
+        raise ConfigError(f"{recipe.title}: {unknown('member', name, dict.fromkeys(one.name for one, _ in models))}")
+    asked = [word for word in words if word.isdigit()]
+    if strange := [seed for seed in asked if seed not in own]:
+        raise ConfigError(f"{recipe.title}: {name} has the seeds {' '.join(own)}, and not {' '.join(strange)}")
+    return [own[seed] for seed in asked or own]

@@ -5,13 +5,15 @@
     python scripts/reproduce.py imdb                              # the data came with pip
     python scripts/reproduce.py all --data DIR                    # about a day on two cores
     python scripts/reproduce.py all --data DIR --baselines        # what needs no training
+    python scripts/reproduce.py multi30k --data DIR --members "transformer 3"   # one model of several, in its own time
     python scripts/reproduce.py trec6 --data DIR --seeds 1 --results /tmp/try max_steps=20   # to see that it runs
     python scripts/reproduce.py --tables                          # README and docs/results.md from results/*.csv
 
 Runs are kept under `runs/reproduce` (`--out`): finished ones are not trained again, interrupted ones go on. Training
 never sees a test file; where one lies in DIR, the finished runs are scored on it, also when it came later. Rows go to
-`results/NAME.csv` (`--results`), in the place of those with the same key. Options of `zoo-train` may follow the
-name, to try something; then, and with `--seeds`, `--results` has to name another directory.
+`results/NAME.csv` (`--results`), in the place of those with the same key. With `--members` the other models and the
+ensemble keep theirs. Options of `zoo-train` may follow the name, to try something; then, and with `--seeds`,
+`--results` has to name another directory.
 """
 
 import argparse
@@ -23,7 +25,7 @@ from typing import Any, NamedTuple
 import baselines
 import training_jobs
 from hardware import commit
-from recipes import RECIPES, Files, Recipe, find_files, select, tasks_of
+from recipes import RECIPES, Files, Recipe, each_model, find_files, select, tasks_of
 from results_table import update_pages
 from rows import ENSEMBLE, Row, add_rows, rounded
 from training_jobs import Job
@@ -106,14 +108,14 @@ def score_baselines(recipe: Recipe, files: Files, report: Report, changes: Seque
         report.add(one.name, "", scores, Trained(commit=commit()))
 
 
-def score_jobs(jobs: Sequence[Job], files: Files, report: Report) -> None:
-    """Train the models of a recipe one after the other, and enter each of them and all together."""
+def score_jobs(jobs: Sequence[Job], files: Files, report: Report, *, alone: bool) -> None:
+    """Train models of a recipe one after the other, and enter each of them and, unless they go alone, all together."""
     told = []
     for job in jobs:
         results = training_jobs.train(job)
         told.append(trained(job, results))
         report.add(job.member.name, str(job.seed), scores_of(zoo.load(job.run.path), files), told[-1])
-    if len(jobs) > 1:
+    if len(jobs) > 1 and not alone:
         complain(f"{report.recipe.title}: {len(jobs)} together")
         together = zoo.load(*(job.run.path for job in jobs))
         report.add(ENSEMBLE, "", scores_of(together, files), added(jobs, told))
@@ -165,6 +167,7 @@ def options_of(arguments: list[str]) -> argparse.Namespace:
                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     parser.add_argument("name", nargs="?", metavar="NAME", help="a recipe, one of its tasks (NAME/TASK), or all")
     parser.add_argument("--data", metavar="DIR", help="where the folders of the data lie")
+    parser.add_argument("--members", metavar="LIST", help='only some of the models, as "lstm 1 2, right to left 1"')
     parser.add_argument("--seeds", type=int, nargs="+", metavar="N", help="instead of the recipe's own")
     parser.add_argument("--out", type=Path, default=Path("runs/reproduce"), help="where runs are kept")
     parser.add_argument("--results", type=Path, help="where the CSV files are kept; default: results/ of the project")
@@ -189,8 +192,10 @@ def _check(options: argparse.Namespace) -> None:
         raise ConfigError(f"{changed} changes the recipe; name another place for its rows with --results DIR")
     if len(set(seeds)) < len(seeds):
         raise ConfigError(f"{' '.join(seeds)} names a seed twice")
-    if seeds and options.baselines:
-        raise ConfigError("--baselines trains nothing, so --seeds has no effect; leave one away")
+    if seeds and options.members:
+        raise ConfigError("--members names seeds as well, so leave --seeds away")
+    if options.baselines and (chosen := "--seeds" if seeds else options.members and "--members"):
+        raise ConfigError(f"--baselines trains nothing, so {chosen} has no effect; leave one away")
     if options.tables and options.results is not None:
         raise ConfigError("--tables is of the project's own results; leave --results away")
     if not (options.name or options.list or options.tables):
@@ -217,14 +222,15 @@ def score(options: argparse.Namespace) -> None:
     for recipe, files in found:
         if files.test:
             complain(f"{recipe.title}: the test part is {', '.join(files.test)}")
-    jobs = [training_jobs.jobs_of(recipe, files, options.out, seeds=options.seeds, changes=options.changes)
+    jobs = [training_jobs.jobs_of(recipe, files, options.out, options.changes,
+                                  models=each_model(recipe, seeds=options.seeds, only=options.members))
             for recipe, files in found]  # fmt: skip
     rows = []
     for (recipe, files), trainings in zip(found, jobs, strict=True):
         report = Report(recipe, options.results)
         score_baselines(recipe, files, report, options.changes)
         if not options.baselines:
-            score_jobs(trainings, files, report)
+            score_jobs(trainings, files, report, alone=bool(options.members))
         rows += report.rows
     say(shown(rows))
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from hardware import commit, machine
-from recipes import Files, Member, Recipe, each_member
+from recipes import Files, Member, Model, Recipe, each_model
 
 from zoo.cli.overrides import config_of, parse, write_value
 from zoo.cli.streams import complain
@@ -55,11 +55,11 @@ class FailedError(ZooError):
         self.exit_code = code if code > 0 else 128 - code
 
 
-def jobs_of(recipe: Recipe, files: Files, out: Path, *, seeds: list[int] | None = None,
-            changes: Sequence[str] = ()) -> list[Job]:  # fmt: skip
-    """Return the trainings of a recipe; ConfigError where options do not fit, before anything is trained."""
+def jobs_of(recipe: Recipe, files: Files, out: Path, changes: Sequence[str] = (), *,
+            models: Sequence[Model] = ()) -> list[Job]:  # fmt: skip
+    """Return the trainings of a recipe's models, or some; ConfigError where options do not fit, before any training."""
     found = []
-    for member, seed in each_member(recipe, seeds):
+    for member, seed in models or each_model(recipe):
         folder = out / recipe.title / job_name([member.name, str(seed), *changes])
         words = [*words_of(recipe, files), *member.overrides, *changes, f"seed={seed}"]
         words = merged([*words, f"run_dir={folder.absolute()}"])

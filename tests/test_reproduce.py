@@ -17,7 +17,7 @@ import reproduce
 import results_table
 from commands import PATIENCE, environment, one_error
 from rapidfuzz.distance import Levenshtein
-from recipes import RECIPES, Files, Member, Recipe, each_member, find_files, select
+from recipes import RECIPES, Files, Member, Recipe, each_model, find_files, select
 from rows import COLUMNS, ENSEMBLE, MACRO, Row, add_rows, read_rows
 from training_jobs import digest, jobs_of
 
@@ -57,7 +57,7 @@ def files_of(recipe: Recipe) -> Files:
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.title)
 def test_every_member_of_a_recipe_composes_and_has_a_run_of_its_own(recipe: Recipe, tmp_path: Path) -> None:
     jobs = jobs_of(recipe, files_of(recipe), tmp_path)
-    assert len({job.run.path for job in jobs}) == len(jobs) == len(list(each_member(recipe, None)))
+    assert len({job.run.path for job in jobs}) == len(jobs) == len(each_model(recipe))
     assert not any(getattr(job.config.dataset, "test", "") for job in jobs)
 
 
@@ -89,9 +89,25 @@ def test_a_member_replaces_what_the_recipe_has_chosen(tmp_path: Path) -> None:
     jobs = jobs_of(recipe, Files(["a"], [], []), tmp_path)
     assert [(job.config.model.name, job.config.beam, job.config.seed) for job in jobs] == [
         ("transformer", 3, 1), ("transformer", 3, 2), ("seq2seq", 4, 7)]  # fmt: skip
-    asked = jobs_of(recipe, Files(["a"], [], []), tmp_path, seeds=[5], changes=["beam=6"])
+    asked = jobs_of(recipe, Files(["a"], [], []), tmp_path, ["beam=6"], models=each_model(recipe, seeds=[5]))
     assert [(job.config.beam, job.config.seed) for job in asked] == [(6, 5), (6, 5)]
     assert not {job.run.path for job in jobs} & {job.run.path for job in asked}
+
+
+def test_some_members_are_named_as_tables_name_them() -> None:
+    (cmudict,) = select("cmudict")
+
+    def named(only: str) -> list[str]:
+        return [f"{member.name} {seed}" for member, seed in each_model(cmudict, only=only)]
+
+    assert named("lstm") == ["lstm 1", "lstm 2", "lstm 3"]
+    assert named("right to left 1, lstm 3 2") == ["lstm 2", "lstm 3", "right to left 1"]
+    with pytest.raises(ConfigError, match=r"cmudict: unknown member 'lstn'; did you mean 'lstm'"):
+        named("lstm 1, lstn 1")
+    with pytest.raises(ConfigError, match="cmudict: right to left has the seeds 1, and not 2 3"):
+        named("right to left 1 2 3")
+    with pytest.raises(ConfigError, match="unknown member ''"):
+        named("lstm 1,")
 
 
 def test_a_name_means_one_recipe_all_of_its_tasks_or_everything() -> None:
@@ -141,6 +157,9 @@ def test_files_are_found_under_their_natural_names_and_a_missing_one_is_named(tm
     (["imdb", "--seeds", "1"], 2, "--seeds 1 changes the recipe; name another place"),
     (["imdb", "--results", "r", "--seeds", "1", "2", "1"], 2, "--seeds 1 2 1 names a seed twice"),
     (["imdb", "--results", "r", "--seeds", "1", "--baselines"], 2, "--seeds has no effect"),
+    (["imdb", "--members", "linear 1", "--baselines"], 2, "--members has no effect"),
+    (["imdb", "--results", "r", "--seeds", "1", "--members", "linear 1"], 2, "--members names seeds as well"),
+    (["imdb", "--members", "lstm 1"], 2, "imdb: unknown member 'lstm' (choices: linear, cnn)"),
     (["--tables", "--results", "r"], 2, "--tables is of the project's own results"),
 ], ids=str)  # fmt: skip
 def test_a_mistake_is_one_line_and_an_exit_code(words: list[str], code: int, message: str, here: Path,
@@ -313,8 +332,12 @@ def test_a_recipe_is_trained_once_and_scored_on_a_test_file_that_comes_later(
     monkeypatch.setattr(recipes, "RECIPES", (recipe,))
     write_data(here / "data")
     words = ["words", "--data", "data", "--results", "rows", *TINY]
+    assert run(*words, "--members", "lstm") == 0
+    assert {one.model for one in read_rows(here / "rows/words.csv")} == {"baseline: nearest neighbor", "lstm"}
+    capfd.readouterr()
     assert run(*words) == 0
     out, err = capfd.readouterr()
+    assert err.count("finished before") == 1
     assert "only dev is scored: words" in err
     rows = read_rows(here / "rows/words.csv")
     named = ["baseline: nearest neighbor", "lstm", "transformer", ENSEMBLE]
