@@ -27,12 +27,13 @@ import training_jobs
 from hardware import commit
 from recipes import RECIPES, Files, Recipe, each_model, find_files, select, tasks_of
 from results_table import update_pages
-from rows import ENSEMBLE, Row, add_rows, rounded
+from rows import ENSEMBLE, Row, add_rows, read_rows, rounded
 from training_jobs import Job
 
 import zoo
 from zoo.bootstrap import intervals
 from zoo.cli.exits import guarded
+from zoo.cli.overrides import parse
 from zoo.cli.runs import Parser
 from zoo.cli.streams import complain, say
 from zoo.cli.tables import columns
@@ -41,7 +42,9 @@ from zoo.data.splits import Rows
 from zoo.errors import ConfigError
 from zoo.metrics import Scores
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "results"
+PLACES = ("--data", "--out", "--results")
 SPLITS = {"dev": "valid", "test": "test"}
 """What a part is called in results, and by the zoo."""
 
@@ -63,6 +66,7 @@ class Report:
     def __init__(self, recipe: Recipe, folder: Path) -> None:
         self.recipe, self.path = recipe, folder / f"{recipe.name}.csv"
         self.rows: list[Row] = []
+        read_rows(self.path)  # a damaged file is refused before hours of training
 
     def add(self, model: str, seed: str, scores: dict[str, Scores], told: Trained) -> None:
         """Enter a model's scores on each part."""
@@ -174,20 +178,24 @@ def options_of(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--baselines", action="store_true", help="train nothing, score only what needs no training")
     parser.add_argument("--list", action="store_true", help="name the recipes")
     parser.add_argument("--tables", action="store_true", help="write the tables of README.md and docs/results.md")
-    changes = [word for word in arguments if "=" in word and not word.startswith("-")]
+    changes = [word for before, word in zip(["", *arguments], arguments, strict=False)
+               if "=" in word and not word.startswith("-") and before not in PLACES]  # fmt: skip
     options = parser.parse_args([word for word in arguments if word not in changes])
     options.changes = changes
     _check(options)
-    options.results = options.results or ROOT / "results"
+    options.results = options.results or RESULTS
     return options
 
 
 def _check(options: argparse.Namespace) -> None:
     """Refuse options that contradict each other, have no effect, or would put a trial among the results."""
     seeds = ["--seeds", *map(str, options.seeds)] if options.seeds else []
-    if fixed := [word for word in options.changes if word.startswith(("seed=", "run_dir="))]:
+    if fixed := [word for word in options.changes if parse(word).key in ("seed", "run_dir")]:
         raise ConfigError(f"{' '.join(fixed)} is set for each run; use --seeds or --out")
-    if (options.changes or seeds) and options.results is None:
+    for flag, place in (("--results", options.results), ("--out", options.out)):
+        if place and place.exists() and not place.is_dir():
+            raise ConfigError(f"{flag} {place} is no directory; name another")
+    if (options.changes or seeds) and (options.results or RESULTS).resolve() == RESULTS:
         changed = " ".join([*seeds, *options.changes])
         raise ConfigError(f"{changed} changes the recipe; name another place for its rows with --results DIR")
     if len(set(seeds)) < len(seeds):
@@ -198,7 +206,8 @@ def _check(options: argparse.Namespace) -> None:
         raise ConfigError(f"--baselines trains nothing, so {chosen} has no effect; leave one away")
     if options.tables and options.results is not None:
         raise ConfigError("--tables is of the project's own results; leave --results away")
-    if not (options.name or options.list or options.tables):
+    asked = options.changes or seeds or options.members or options.baselines
+    if not options.name and (asked or not (options.list or options.tables)):
         raise ConfigError("name a recipe; `--list` shows which there are")
 
 
@@ -225,9 +234,9 @@ def score(options: argparse.Namespace) -> None:
     jobs = [training_jobs.jobs_of(recipe, files, options.out, options.changes,
                                   models=each_model(recipe, seeds=options.seeds, only=options.members))
             for recipe, files in found]  # fmt: skip
+    reports = [Report(recipe, options.results) for recipe, _ in found]
     rows = []
-    for (recipe, files), trainings in zip(found, jobs, strict=True):
-        report = Report(recipe, options.results)
+    for (recipe, files), trainings, report in zip(found, jobs, reports, strict=True):
         score_baselines(recipe, files, report, options.changes)
         if not options.baselines:
             score_jobs(trainings, files, report, alone=bool(options.members))

@@ -45,7 +45,8 @@ class Found:
 
     def trivial(self, metrics: Sequence[str]) -> str:
         """Return the name of the baseline with the best sum of some metrics; empty where there is none."""
-        names = [model for model in self.models() if model.startswith("baseline") and self.of(model, metrics[0])]
+        names = [model for model in self.models()
+                 if model.startswith("baseline") and all(self.of(model, metric) for metric in metrics)]  # fmt: skip
         best = min if BETTER[metrics[0]] == "min" else max
         return best(names, key=lambda one: sum(self.of(one, metric)[0].value for metric in metrics), default="")
 

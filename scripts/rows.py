@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,11 +13,13 @@ from statistics import mean
 from typing import Any
 
 from zoo.errors import BusyError, DataError
-from zoo.storage import alone, write_durably
+from zoo.storage import alone, sweep, write_durably
 
 MACRO = "macro"
 """The task of rows that are means over all tasks of a recipe."""
 ENSEMBLE = "ensemble"
+PATIENCE = 10.0
+"""Seconds to wait for another process that writes rows, which takes it far less than one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,20 +69,31 @@ TYPES = {field.name: field.type for field in fields(Row)}
 
 def read_rows(path: Path) -> list[Row]:
     """Return the rows of a file, none where it does not exist; DataError where it is none of ours."""
+    found: dict[tuple[str, ...], Row] = {}
     if not path.exists():
         return []
     with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        if reader.fieldnames != COLUMNS:
-            raise DataError(f"{path}:1: the columns are not {','.join(COLUMNS)}; move the file away and run again")
-        return [_row(record, f"{path}:{reader.line_num}") for record in reader]
+        reader = csv.reader(file)
+        try:
+            if next(reader, None) != COLUMNS:
+                raise ValueError(f"the columns are not {','.join(COLUMNS)}")
+            for cells in reader:
+                row = _row(cells)
+                if row.recipe != path.stem or row.key in found:
+                    raise ValueError("the row is of another recipe, or is there twice")
+                found[row.key] = row
+        except (ValueError, csv.Error) as error:
+            where = f"{path}:{max(reader.line_num, 1)}"
+            raise DataError(f"{where}: malformed ({error}); move the file away and run again") from error
+    return list(found.values())
 
 
-def _row(record: dict[str, str], where: str) -> Row:
-    try:
-        return Row(**{name: TYPES[name](text) for name, text in record.items()})  # type: ignore[operator]
-    except (TypeError, ValueError) as error:
-        raise DataError(f"{where}: malformed ({error}); move the file away and run again") from error
+def _row(cells: Sequence[str]) -> Row:
+    """Return the row of a line; ValueError where its cells are not those of one."""
+    row = Row(**{name: TYPES[name](text) for name, text in zip(COLUMNS, cells, strict=True)})  # type: ignore[operator]
+    if not all(math.isfinite(figure) for figure in (row.value, row.low, row.high, row.seconds)):
+        raise ValueError("a figure is not finite")
+    return row
 
 
 def add_rows(path: Path, rows: Sequence[Row], *, tasks: Sequence[str] = ()) -> None:
@@ -89,6 +103,7 @@ def add_rows(path: Path, rows: Sequence[Row], *, tasks: Sequence[str] = ()) -> N
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with _alone_in_time(path.parent):
+        sweep(path.parent)
         made = {row.key[:3]: row.config for row in rows}
         old = [row for row in read_rows(path) if made.get(row.key[:3], row.config) == row.config]
         found = {row.key: row for row in [*old, *rows] if row.task != MACRO}
@@ -98,13 +113,16 @@ def add_rows(path: Path, rows: Sequence[Row], *, tasks: Sequence[str] = ()) -> N
 
 @contextmanager
 def _alone_in_time(folder: Path) -> Iterator[None]:
-    """Have a directory alone as soon as no other process has it."""
+    """Have a directory alone as soon as no other process has it; BusyError where one keeps it."""
+    until = time.monotonic() + PATIENCE
     with ExitStack() as stack:
         while True:
             try:
-                stack.enter_context(alone(folder))
+                stack.enter_context(alone(folder, doing="writing rows", way="name another place with --results"))
                 break
             except BusyError:
+                if time.monotonic() > until:
+                    raise
                 time.sleep(0.05)
         yield
 

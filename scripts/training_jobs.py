@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -17,9 +18,10 @@ from zoo.cli.overrides import config_of, parse, write_value
 from zoo.cli.streams import complain
 from zoo.cli.sweep import comparable, earlier_results, job_name
 from zoo.config import TrainConfig
-from zoo.errors import ConfigError, ZooError
+from zoo.errors import CheckpointError, ConfigError, ZooError
 from zoo.experiment.directory import RunDirectory
 from zoo.record import flat_options
+from zoo.storage import write_durably
 
 NOTE = "reproduced.json"
 """Beside a run's own files: what it was trained on, and by which code."""
@@ -92,16 +94,14 @@ def composed(words: Sequence[str]) -> TrainConfig:
 
 def train(job: Job) -> dict[str, Any]:
     """Train, unless that is done, and return the results of the run."""
-    if earlier := earlier_results(job.config):
+    if earlier_results(job.config):
         complain(f"{job.title}: finished before")
-        return earlier
+        return job.run.read_results()
     _check_same(job)
     complain(f"{job.title}: zoo-train {shlex.join(job.words)} resume=true")
-    begun, code_of = time.monotonic(), commit()
-    try:
-        code = run_to_end([sys.executable, "-m", "zoo", "train", *job.words, "resume=true"])
-    finally:
-        _note(job, code_of)
+    begun = time.monotonic()
+    _note(job)
+    code = run_to_end([sys.executable, "-m", "zoo", "train", *job.words, "resume=true"])
     if code:
         raise FailedError(job, code)
     complain(f"{job.title}: done in {time.monotonic() - begun:.0f} s")
@@ -136,32 +136,41 @@ def flat(options: dict[str, Any], before: str = "") -> dict[str, Any]:
 
 
 def run_to_end(command: Sequence[str]) -> int:
-    """Run a command whose results go to our stderr; a signal that ends us lets it save first."""
-    process = subprocess.Popen(command, stdout=2)
-    try:
-        return process.wait()
-    except KeyboardInterrupt:  # the terminal has sent it to both
-        process.wait()
-        raise
-    except SystemExit:
-        process.terminate()
-        process.wait()
-        raise
+    """Run a command whose results go to our stderr, and pass on each signal that asks us to end: it saves first.
+
+    It has a session of its own, so that a terminal's Ctrl-C reaches it once, through us.
+    """
+    process = subprocess.Popen(command, stdout=2, start_new_session=True)
+    ending: BaseException | None = None
+    while process.poll() is None:
+        try:
+            process.wait()
+        except (KeyboardInterrupt, SystemExit) as asked:
+            ending = asked
+            process.send_signal(signal.SIGINT if isinstance(asked, KeyboardInterrupt) else signal.SIGTERM)
+    if ending:
+        raise ending
+    return process.returncode
 
 
-def _note(job: Job, code: str) -> None:
-    """Add this machine and the commit that has trained to what is known of a run."""
-    if job.run.begun:
-        known = note_of(job)
-        for key, value in (("hardware", machine(job.config)), ("commit", code)):
-            known[key] = [*(one for one in known.get(key, []) if one != value), value]
-        (job.run.path / NOTE).write_text(json.dumps(known, ensure_ascii=False) + "\n", "utf-8")
+def _note(job: Job) -> None:
+    """Add this machine and commit to what is known of a run, before it trains: so a crash leaves no gap."""
+    known = note_of(job)
+    for key, value in (("hardware", machine(job.config)), ("commit", commit())):
+        known[key] = [*(one for one in known.get(key, []) if one != value), value]
+    write_durably(job.run.path / NOTE, (json.dumps(known, ensure_ascii=False) + "\n").encode())
 
 
 def note_of(job: Job) -> dict[str, list[str]]:
-    """Return the machines and commits that a run was trained on, the last one last."""
+    """Return the machines and commits that a run was trained on, the last one last; CheckpointError where damaged."""
+    path = job.run.path / NOTE
     try:
-        found = json.loads((job.run.path / NOTE).read_text("utf-8"))
-    except (OSError, ValueError):
+        found = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
         return {}
-    return found if isinstance(found, dict) else {}
+    except (OSError, ValueError):
+        found = None
+    lists = [found.get(key) for key in ("hardware", "commit")] if isinstance(found, dict) else [None]
+    if not all(isinstance(one, list) and all(isinstance(text, str) for text in one) for one in lists):
+        raise CheckpointError(f"{path}: does not say any more what has trained here; remove the run and train again")
+    return dict(found)

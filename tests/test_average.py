@@ -1,6 +1,8 @@
 """One model from the last checkpoints of a run."""
 
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -68,6 +70,20 @@ def test_as_many_checkpoints_stay_as_asked_for(here: Path, toy: Toy) -> None:
     for keep in (1, 3):
         run = train(toy(epochs=4, keep=keep, run_dir=f"run{keep}"))["run_dir"]
         assert len(list_checkpoints(Path(run) / "checkpoints")) == keep
+
+
+def test_checkpoints_of_another_model_are_not_averaged(here: Path, toy: Toy) -> None:
+    for name, width in (("run", 8), ("other", 16)):
+        train(toy(run_dir=name, keep=3, model=replace(TINY, d_model=width)))
+    newest = list_checkpoints(Path("other/checkpoints"))[0]
+    stray = newest.rename("run/checkpoints/step-00000099.safetensors")
+    with pytest.raises(CheckpointError, match=r"step-\d+\.safetensors: of another model than step-00000099"):
+        average("run")
+    stray.unlink()
+    shutil.rmtree("run/vocabulary")
+    with pytest.raises(CheckpointError, match="run/vocabulary: not there"):
+        average("run")
+    assert not list(here.glob("run-average*"))
 
 
 def test_an_average_of_too_few_names_the_way_out(here: Path, toy: Toy) -> None:

@@ -224,8 +224,9 @@ def test_evaluate_gives_each_score_its_interval_beside_the_fixed_keys(
     assert json.loads(answer("evaluate", "a", "--json", "--bootstrap", "0")) == two["a"]["test"]
     assert json.loads(answer("evaluate", "a", "--json"))["intervals"] == intervals
     assert "sequence_error_rate  " in answer("evaluate", "a")
-    with pytest.raises(ConfigError, match="`--bootstrap` must be at least 0, but is -1"):
-        run(["evaluate", "a", "--bootstrap", "-1"])
+    for repeats in ("-1", "1000000000"):
+        with pytest.raises(ConfigError, match=f"must be at least 0 and at most 1000000, but is {repeats}"):
+            run(["evaluate", "a", "--bootstrap", repeats])
 
 
 def test_evaluate_of_several_gives_each_their_mean_and_the_ensemble(

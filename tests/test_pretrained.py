@@ -68,6 +68,13 @@ def test_a_changed_file_is_refused(shipped: Path) -> None:
         run_path("toy")
 
 
+@pytest.mark.parametrize("content", [None, b"{", b"3", b'{"toy": 3}', b'{"toy": {}}', b"\xff"], ids=str)
+def test_a_damaged_list_of_models_is_refused(content: bytes | None, shipped: Path) -> None:
+    zoo.pretrained.INDEX.unlink() if content is None else zoo.pretrained.INDEX.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"index\.json: not the file that was installed; install zoo again"):
+        run_path("toy")
+
+
 def test_an_unknown_name_lists_the_installed_ones(shipped: Path) -> None:
     with pytest.raises(CheckpointError, match=r"toi: no such run; name one of .*, toy"):
         run_path("toi")

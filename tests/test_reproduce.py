@@ -15,6 +15,7 @@ import pytest
 import recipes
 import reproduce
 import results_table
+import rows as rows_file
 from commands import PATIENCE, environment, one_error
 from rapidfuzz.distance import Levenshtein
 from recipes import RECIPES, Files, Member, Recipe, each_model, find_files, select
@@ -24,7 +25,8 @@ from training_jobs import digest, jobs_of
 from zoo.cli.exits import guarded
 from zoo.cli.overrides import config_of
 from zoo.data.splits import Rows
-from zoo.errors import ConfigError, DataError, StorageError
+from zoo.errors import BusyError, ConfigError, DataError, StorageError
+from zoo.storage import alone
 
 ROOT = Path(__file__).parents[1]
 LETTERS = ["ab", "ba", "aab", "bba", "abab", "baba", "a", "b", "aa", "bb", "abb", "baa"]
@@ -161,6 +163,12 @@ def test_files_are_found_under_their_natural_names_and_a_missing_one_is_named(tm
     (["imdb", "--results", "r", "--seeds", "1", "--members", "linear 1"], 2, "--members names seeds as well"),
     (["imdb", "--members", "lstm 1"], 2, "imdb: unknown member 'lstm' (choices: linear, cnn)"),
     (["--tables", "--results", "r"], 2, "--tables is of the project's own results"),
+    (["imdb", "--results", str(ROOT / "results"), "--seeds", "1"], 2, "--seeds 1 changes the recipe; name another"),
+    (["imdb", "--results", "r", "++seed=4"], 2, "++seed=4 is set for each run"),
+    (["imdb", "--results", __file__], 2, "is no directory; name another"),
+    (["imdb", "--out", __file__], 2, "is no directory; name another"),
+    (["--list", "--members", "linear"], 2, "name a recipe"),
+    (["trec6", "--data", "a=b"], 3, "a=b/trec6/train.tsv: no such file"),
 ], ids=str)  # fmt: skip
 def test_a_mistake_is_one_line_and_an_exit_code(words: list[str], code: int, message: str, here: Path,
                                                 capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip
@@ -226,18 +234,51 @@ def test_rows_of_an_earlier_recipe_go_with_the_first_new_one(row: Callable[..., 
     assert [(one.seed, one.split, one.config) for one in read_rows(path)] == [("1", "dev", "1"), ("2", "dev", "0")]
 
 
-def test_a_file_with_other_columns_is_refused(row: Callable[..., Row], tmp_path: Path) -> None:
+LINE = "trec6,,linear,1,dev,accuracy,0.5,0.4,0.7,10,1500000,90.0,a machine,,,0,1,abc"
+
+
+@pytest.mark.parametrize(("lines", "message"), [
+    (["a,b", "1,2"], r"trec6\.csv:1: malformed \(the columns are not recipe,task,"),
+    ([","], "the columns are not"),
+    ([",".join(COLUMNS), LINE, ",".join("x" for _ in COLUMNS)], r"trec6\.csv:3: malformed \(could not convert"),
+    ([",".join(COLUMNS), LINE.removesuffix(",abc")], "csv:2: malformed"),
+    ([",".join(COLUMNS), f"{LINE},"], "csv:2: malformed"),
+    ([",".join(COLUMNS), LINE.replace("0.5", "nan")], "csv:2: malformed .a figure is not finite"),
+    ([",".join(COLUMNS), LINE.replace("trec6", "r8")], "csv:2: malformed .the row is of another recipe"),
+    ([",".join(COLUMNS), LINE, LINE], "csv:3: malformed .* twice"),
+    ([",".join(COLUMNS), LINE.replace("abc", "x" * 200_000)], "csv:2: malformed"),
+    ([",".join(COLUMNS), LINE.replace("abc", "\xe9")], "malformed"),
+], ids=str)  # fmt: skip
+def test_a_file_that_is_not_as_we_write_it_is_refused_and_stays(
+    lines: list[str], message: str, row: Callable[..., Row], tmp_path: Path
+) -> None:
     path = tmp_path / "trec6.csv"
-    path.write_text("a,b\n1,2\n")
-    with pytest.raises(DataError, match=r"trec6\.csv:1: the columns are not recipe,task,"):
-        add_rows(path, [row()])
-    path.write_text(f"{','.join(COLUMNS)}\n{','.join('x' for _ in COLUMNS)}\n")
-    with pytest.raises(DataError, match=r"trec6\.csv:2: malformed"):
-        read_rows(path)
+    path.write_text("\n".join([*lines, ""]), encoding="latin-1")
+    before = path.read_bytes()
+    with pytest.raises(DataError, match=message):
+        add_rows(path, [row(seed="2")])
+    assert path.read_bytes() == before
+
+
+def test_a_line_as_we_write_it_is_read_and_what_a_killed_write_left_is_removed(row: Callable[..., Row],
+                                                                             tmp_path: Path) -> None:  # fmt: skip
+    path = tmp_path / "trec6.csv"
+    path.write_text(f"{','.join(COLUMNS)}\n{LINE}\n")
+    (tmp_path / ".trec6.csv.1.tmp").touch()
+    assert read_rows(path) == [row()]
+    add_rows(path, [row()])
+    assert os.listdir(tmp_path) == ["trec6.csv"]
+
+
+def test_a_place_of_rows_that_another_process_keeps_is_named(row: Callable[..., Row], tmp_path: Path,
+                                                            monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    monkeypatch.setattr(rows_file, "PATIENCE", 0.1)
+    with alone(tmp_path), pytest.raises(BusyError, match=r"is writing rows here; .* with --results"):
+        add_rows(tmp_path / "trec6.csv", [row()])
 
 
 def test_the_mean_over_tasks_comes_with_the_last_of_them(row: Callable[..., Row], tmp_path: Path) -> None:
-    path = tmp_path / "x.csv"
+    path = tmp_path / "trec6.csv"
     add_rows(path, [row(task="a", value=0.2, low=0.1, high=0.4)], tasks=["a", "b"])
     assert not [one for one in read_rows(path) if one.task == MACRO]
     add_rows(path, [row(task="b", value=0.4, low=0.3, high=0.4), row(task="b", seed="2")], tasks=["a", "b"])
@@ -253,7 +294,8 @@ def test_processes_that_write_at_once_lose_nothing(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from rows import *\n"
         "for i in range(20):\n"
-        "    values = {name: kind(0) for name, kind in TYPES.items()} | {'task': sys.argv[2], 'seed': str(i)}\n"
+        "    values = {name: kind(0) for name, kind in TYPES.items()}\n"
+        "    values |= {'recipe': 'x', 'task': sys.argv[2], 'seed': str(i)}\n"
         "    add_rows(Path(sys.argv[1]), [Row(**values)])\n"
     )
     path = str(tmp_path / "x.csv")
@@ -301,10 +343,11 @@ def test_figures_of_two_metrics_stand_side_by_side_and_what_is_missing_is_a_stro
     rows = [row(**common, metric=metric, value=value, hardware=machine, seed=seed, seconds=seconds)
             for metric, value in (("sequence_error_rate", 0.2), ("token_error_rate", 0.05))
             for seed, machine, seconds in (("1", "CPU", 600.0), ("2", "GPU", 30.0))]  # fmt: skip
+    rows += [row(**{**common, "model": "baseline: half"}, metric="sequence_error_rate", seed="")]
     add_rows(tmp_path / "sigmorphon2020.csv", rows, tasks=recipes.tasks_of("sigmorphon2020"))
     table = results_table.leaderboard(tmp_path)
     found = cells(table, "the same, Korean")
-    assert [found[2], found[4], found[8]] == ["20.00 ± 0.00 / 5.00 ± 0.00", "-", "10, 0.5"]
+    assert [found[2], *found[4:6], found[8]] == ["20.00 ± 0.00 / 5.00 ± 0.00", "-", "-", "10, 0.5"]
     assert cells(table, "SIGMORPHON")[4:] == ["-"] * 5
     assert cells(results_table.languages(tmp_path), "kor")[4] == found[2]
 
@@ -348,6 +391,7 @@ def test_a_recipe_is_trained_once_and_scored_on_a_test_file_that_comes_later(
     assert rows[-1].parameters == rows[2].parameters + rows[4].parameters
     runs = {path: path.stat().st_mtime_ns for path in here.glob("runs/reproduce/words/*/results.json")}
     assert len(runs) == 2
+    assert all("torch" in one.hardware for one in rows if one.seed)
 
     (here / "data/test.tsv").write_text("abba\tA B B A\n")
     assert run(*words) == 0
@@ -357,6 +401,12 @@ def test_a_recipe_is_trained_once_and_scored_on_a_test_file_that_comes_later(
     assert len(later) == 2 * len(rows)
     assert {one.sources for one in later if one.split == "test"} == {1}
     assert {path: path.stat().st_mtime_ns for path in runs} == runs
+
+    for name, content in (("reproduced.json", '{"hardware": "x"}'), ("results.json", '{"steps": 2}')):
+        (next(iter(runs)).parent / name).write_text(content)
+        assert run(*words) == 4
+        assert name in capfd.readouterr().err
+    assert read_rows(here / "rows/words.csv") == later
 
 
 @pytest.mark.slow
@@ -394,8 +444,9 @@ time.sleep(600)
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("group", [True, False], ids=["group", "alone"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
-def test_a_training_saves_before_a_signal_ends_the_script(number: int, here: Path) -> None:
+def test_a_training_saves_before_a_signal_ends_the_script(number: int, group: bool, here: Path) -> None:
     code = ("import sys; from training_jobs import run_to_end; from zoo.cli.exits import guarded\n"
             "sys.exit(guarded(lambda: run_to_end([sys.executable, '-c', sys.argv[1]])))")  # fmt: skip
     process = subprocess.Popen([sys.executable, "-c", code, CHILD], stderr=subprocess.PIPE, text=True,
@@ -404,10 +455,7 @@ def test_a_training_saves_before_a_signal_ends_the_script(number: int, here: Pat
     assert process.stderr is not None
     assert process.stderr.readline() == "ready\n"
     time.sleep(0.2)
-    if number == signal.SIGINT:
-        os.killpg(process.pid, number)  # as a terminal does
-    else:
-        process.send_signal(number)
+    (os.killpg if group else os.kill)(process.pid, number)  # a terminal means the group
     assert process.wait(PATIENCE) == 128 + number
     process.stderr.close()
     assert (here / "saved").exists()

@@ -1,7 +1,7 @@
 """One model from the last checkpoints of a run: their weights, averaged (Vaswani et al. 2017, section 6.1)."""
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -36,12 +36,15 @@ def average(name: str | Path, *, last: int = 0, out: str | Path | None = None) -
     if made.begun:
         raise ConfigError(f"{made.path} holds a run; name another directory with --out")
     steps = [int(path.stem.removeprefix("step-")) for path in paths]
-    weights = average_tensors(map(_weights, paths))
+    config = replace(run.read_config(), run_dir=str(made.path))
+    if not run.vocabulary.is_dir():
+        raise CheckpointError(f"{run.vocabulary}: not there; copy it from the run again")
+    weights = average_tensors(_alike(paths))
     made.create()
     _copy_vocabulary(run, made)
     named = {f"model.{key}": tensor for key, tensor in weights.items()}
     save_checkpoint(made.best, named, {"averaged": {"run": str(run.path), "steps": steps}})
-    save_config(replace(run.read_config(), run_dir=str(made.path)), made.config)
+    save_config(config, made.config)
     return Averaged(str(made.path), str(run.path), steps)
 
 
@@ -70,6 +73,19 @@ def _chosen(run: RunDirectory, last: int) -> list[Path]:
             f"{run.checkpoints}: {last} checkpoints are asked for, and here are {len(paths)}; {way_out}"
         )
     return paths[: last or None]
+
+
+def _alike(paths: Sequence[Path]) -> Iterator[dict[str, Tensor]]:
+    """Yield the weights of checkpoints; CheckpointError names one that is of another model than the first."""
+    expected: dict[str, torch.Size] = {}
+    for path in paths:
+        tensors = _weights(path)
+        shapes = {name: tensor.shape for name, tensor in tensors.items()}
+        expected = expected or shapes
+        if shapes != expected:
+            raise CheckpointError(f"{path}: of another model than {paths[0].name} beside it; remove the one of them "
+                                  "that is not this run's")  # fmt: skip
+        yield tensors
 
 
 def _weights(path: Path) -> dict[str, Tensor]:

@@ -18,6 +18,8 @@ def average(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     if options.last is not None and options.last < 2:
         raise ConfigError(f"`--last` must be at least 2, but is {options.last}")
+    if options.out == "":
+        raise ConfigError("`--out` is empty; name a directory, or leave it out")
     from zoo.average import average
 
     made = average(options.run, last=options.last or 0, out=options.out)

@@ -11,6 +11,8 @@ from zoo.cli.tables import details_text, side_by_side, table
 from zoo.config import PreparedConfig
 from zoo.errors import ConfigError
 
+MOST_RESAMPLES = 1_000_000
+
 
 def evaluate(arguments: list[str]) -> int:
     """Print the figures of a run, or of several and of all together."""
@@ -66,8 +68,8 @@ def scoring_options(parser: Parser, arguments: list[str]) -> argparse.Namespace:
     """Return the options of a verb that scores runs; ConfigError where they are out of range."""
     options = parser.parse_args(arguments)
     positive(options.beam, "--beam")
-    if options.bootstrap < 0:
-        raise ConfigError(f"`--bootstrap` must be at least 0, but is {options.bootstrap}")
+    if not 0 <= options.bootstrap <= MOST_RESAMPLES:
+        raise ConfigError(f"`--bootstrap` must be at least 0 and at most {MOST_RESAMPLES}, but is {options.bootstrap}")
     if options.data and len(options.data) > 2:
         raise ConfigError(f"`--data` takes one file or two aligned ones, but got {len(options.data)}")
     return options

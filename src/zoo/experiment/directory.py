@@ -95,7 +95,8 @@ class RunDirectory:
 
 
 def _are_results(values: Any) -> bool:
-    if not isinstance(values, dict) or not all(isinstance(values.get(key), int) for key in ("best_epoch", "steps")):
+    counts = ("best_epoch", "steps", "parameters")
+    if not isinstance(values, dict) or not all(isinstance(values.get(key), int) for key in counts):
         return False
     return isinstance(values.get("valid"), dict) and isinstance(values.get("test", {}), dict)
 

@@ -43,9 +43,12 @@ def digest(file: Path) -> str:
 
 
 def list_pretrained() -> dict[str, Pretrained]:
-    """Return the installed models by their names."""
-    listed: dict[str, Any] = json.loads(INDEX.read_text(encoding="utf-8"))
-    return {name: Pretrained(name, **entry) for name, entry in listed.items()}
+    """Return the installed models by their names; CheckpointError where their list is damaged."""
+    try:
+        listed: dict[str, Any] = json.loads(INDEX.read_text(encoding="utf-8"))
+        return {name: Pretrained(name, **entry) for name, entry in listed.items()}
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{INDEX}: not the file that was installed; install zoo again") from error
 
 
 def pretrained_path(name: str) -> Path | None:
