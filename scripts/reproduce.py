@@ -11,9 +11,9 @@
 
 Runs are kept under `runs/reproduce` (`--out`): finished ones are not trained again, interrupted ones go on. Training
 never sees a test file; where one lies in DIR, the finished runs are scored on it, also when it came later. Rows go to
-`results/NAME.csv` (`--results`), in the place of those with the same key. With `--members` the other models and the
-ensemble keep theirs. Options of `zoo-train` may follow the name, to try something; then, and with `--seeds`,
-`--results` has to name another directory.
+`results/NAME.csv` (`--results`), in the place of those with the same key. With `--members` the other models, the
+ensemble and the baselines keep theirs. Options of `zoo-train` may follow the name, to try something; then, and with
+`--seeds`, `--results` has to name another directory.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 import baselines
 import training_jobs
 from hardware import commit
-from recipes import RECIPES, Files, Recipe, each_model, find_files, select, tasks_of
+from recipes import RECIPES, Files, Model, Recipe, each_model, find_files, select, tasks_of
 from results_table import update_pages
 from rows import ENSEMBLE, Row, add_rows, read_rows, rounded
 from training_jobs import Job
@@ -139,14 +139,19 @@ def trained(job: Job, results: dict[str, Any]) -> Trained:
 
 def added(jobs: Sequence[Job], told: Sequence[Trained]) -> Trained:
     """Return what is said of several runs together."""
-    seeds: dict[str, list[str]] = {}
-    for job in jobs:
-        seeds.setdefault(job.member.name, []).append(str(job.seed))
-    members = ", ".join(f"{name} {' '.join(found)}" for name, found in seeds.items())
+    members = named([(job.member, job.seed) for job in jobs])
     hardware = "; ".join(dict.fromkeys(part for one in told for part in one.hardware.split("; ") if part))
     configs = " ".join(dict.fromkeys(one.config for one in told))
     return Trained(sum(one.parameters for one in told), sum(one.seconds for one in told), hardware, configs, commit(),
                    members)  # fmt: skip
+
+
+def named(models: Sequence[Model]) -> str:
+    """Name models as `--members` takes them: `lstm 1 2, right to left 1`."""
+    seeds: dict[str, list[str]] = {}
+    for member, seed in models:
+        seeds.setdefault(member.name, []).append(str(seed))
+    return ", ".join(f"{name} {' '.join(found)}" for name, found in seeds.items())
 
 
 def shown(rows: Sequence[Row]) -> str:
@@ -158,10 +163,9 @@ def shown(rows: Sequence[Row]) -> str:
 
 
 def listing() -> str:
-    """Name the recipes: experiment, members, seeds and files."""
-    heads = ["recipe", "experiment", "members", "seeds", "train"]
-    cells = [[one.title, one.experiment, ", ".join(member.name for member in one.members),
-              " ".join(map(str, one.seeds)), one.train or "(comes with pip)"] for one in RECIPES]  # fmt: skip
+    """Name the recipes: experiment, members with their seeds, and files."""
+    heads = ["recipe", "experiment", "members", "train"]
+    cells = [[one.title, one.experiment, named(each_model(one)), one.train or "(comes with pip)"] for one in RECIPES]
     return "\n".join(columns([heads, *cells]))
 
 
@@ -173,8 +177,10 @@ def options_of(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--data", metavar="DIR", help="where the folders of the data lie")
     parser.add_argument("--members", metavar="LIST", help='only some of the models, as "lstm 1 2, right to left 1"')
     parser.add_argument("--seeds", type=int, nargs="+", metavar="N", help="instead of the recipe's own")
-    parser.add_argument("--out", type=Path, default=Path("runs/reproduce"), help="where runs are kept")
-    parser.add_argument("--results", type=Path, help="where the CSV files are kept; default: results/ of the project")
+    parser.add_argument("--out", type=Path, metavar="DIR", default=Path("runs/reproduce"), help="where runs are kept")
+    parser.add_argument(
+        "--results", type=Path, metavar="DIR", help="where the CSV files are kept; default: results/ of the project"
+    )
     parser.add_argument("--baselines", action="store_true", help="train nothing, score only what needs no training")
     parser.add_argument("--list", action="store_true", help="name the recipes")
     parser.add_argument("--tables", action="store_true", help="write the tables of README.md and docs/results.md")
@@ -219,7 +225,7 @@ def reproduce(arguments: list[str]) -> int:
     if options.name:
         score(options)
     if options.tables:
-        update_pages(ROOT, options.results)
+        complain(f"written: {', '.join(update_pages(ROOT, options.results)) or 'nothing, the pages are up to date'}")
     return 0
 
 
@@ -234,10 +240,13 @@ def score(options: argparse.Namespace) -> None:
     jobs = [training_jobs.jobs_of(recipe, files, options.out, options.changes,
                                   models=each_model(recipe, seeds=options.seeds, only=options.members))
             for recipe, files in found]  # fmt: skip
+    for job in (job for trainings in jobs for job in trainings):
+        training_jobs.check_same(job)
     reports = [Report(recipe, options.results) for recipe, _ in found]
     rows = []
     for (recipe, files), trainings, report in zip(found, jobs, reports, strict=True):
-        score_baselines(recipe, files, report, options.changes)
+        if not options.members:
+            score_baselines(recipe, files, report, options.changes)
         if not options.baselines:
             score_jobs(trainings, files, report, alone=bool(options.members))
         rows += report.rows

@@ -200,9 +200,11 @@ def page(text: str, table: str, where: str = "the page") -> str:
     return f"{before}{BEGIN}\n\n{table}\n\n{END}{after}"
 
 
-def update_pages(root: Path, folder: Path) -> None:
-    """Write the tables of `folder`'s rows into the pages below `root`."""
-    for name, part in PAGES.items():
-        path = root / name
-        made = page(path.read_text("utf-8"), part(folder), str(path))
-        write_durably(path, made.encode())
+def update_pages(root: Path, folder: Path) -> list[str]:
+    """Write the tables of `folder`'s rows into the pages below `root`, and return the names of those that change."""
+    texts = {name: (root / name).read_text("utf-8") for name in PAGES}
+    made = {name: page(text, PAGES[name](folder), str(root / name)) for name, text in texts.items()}
+    changed = [name for name in PAGES if made[name] != texts[name]]
+    for name in changed:
+        write_durably(root / name, made[name].encode())
+    return changed

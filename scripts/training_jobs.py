@@ -97,7 +97,7 @@ def train(job: Job) -> dict[str, Any]:
     if earlier_results(job.config):
         complain(f"{job.title}: finished before")
         return job.run.read_results()
-    _check_same(job)
+    check_same(job)
     complain(f"{job.title}: zoo-train {shlex.join(job.words)} resume=true")
     begun = time.monotonic()
     _note(job)
@@ -108,16 +108,18 @@ def train(job: Job) -> dict[str, Any]:
     return job.run.read_results()
 
 
-def _check_same(job: Job) -> None:
+def check_same(job: Job) -> None:
     """Refuse a run that was begun with other options, as of a recipe that has changed since: it would be a mixture."""
     if not job.run.begun:
         return
     saved, asked = flat(comparable(job.run.read_config())), flat(comparable(job.config))
-    changed = [f"{key} was {saved.get(key)!r} and is {value!r}" for key, value in asked.items()
-               if saved.get(key) != value]  # fmt: skip
+    changed = {key: f"{key} was {saved.get(key)!r} and is {value!r}" for key, value in asked.items()
+               if saved.get(key) != value}  # fmt: skip
     if changed:
-        raise ConfigError(f"{job.run.path} was begun with other options ({', '.join(changed[:3])}); remove it, or set "
-                          "--out")  # fmt: skip
+        moved = changed.keys() <= set(ELSEWHERE)
+        way = "let the data lie there again, as by a link" if moved else "remove it, or set --out"
+        told = ", ".join(list(changed.values())[:3])
+        raise ConfigError(f"{job.run.path} was begun with other options ({told}); {way}")
 
 
 def digest(config: TrainConfig) -> str:

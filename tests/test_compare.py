@@ -63,7 +63,7 @@ def test_more_than_two_runs_are_a_table(two: dict[str, dict[str, Any]], answer: 
     assert [row["run"] for row in found["runs"]] == ["a", "b", "a"]
     lines = answer("compare", "a", "b", "a").splitlines()
     assert lines[0] == "model seq2seq, dataset copy, metric sequence_error_rate, part test"
-    heads = "run  options  valid  best epoch  epochs  test  parameters  seconds"
+    heads = "run  options  best valid  best epoch  epochs  test  parameters  seconds"
     assert lines[1].split() == heads.split()
     assert len(lines) == 5
     with pytest.raises(ConfigError, match="`--data`, `--split` and `--beam` are for two runs"):
@@ -239,7 +239,8 @@ def test_evaluate_of_several_gives_each_their_mean_and_the_ensemble(
     assert found["spread"]["sequence_error_rate"] == pytest.approx(abs(values[0] - values[1]) / 2**0.5)
     ensemble = load("a", "b").evaluate()
     assert {key: found["ensemble"][key] for key in ensemble} == ensemble
-    lines = answer("evaluate", "a", "b").splitlines()
+    first, *lines = answer("evaluate", "a", "b").splitlines()
+    assert first == f"test, {len(load('a').outcome('test').sources):,} sources"
     assert lines[0].split() == ["loss", "token_error_rate", "sequence_error_rate"]
     assert [line.split()[0] for line in lines[1:]] == ["a", "b", "mean", "spread", "ensemble"]
 

@@ -13,7 +13,7 @@ import zoo.pretrained
 from zoo.checkpoint import load_checkpoint
 from zoo.cli import run as command
 from zoo.errors import CheckpointError
-from zoo.experiment import open_run, train
+from zoo.experiment import load, open_run, train
 from zoo.experiment.directory import RunDirectory, run_path
 from zoo.pretrained import list_pretrained, pretrained_path
 
@@ -76,7 +76,7 @@ def test_a_damaged_list_of_models_is_refused(content: bytes | None, shipped: Pat
 
 
 def test_an_unknown_name_lists_the_installed_ones(shipped: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"toi: no such run; name one of .*, toy"):
+    with pytest.raises(CheckpointError, match=r"toi: no such run; .* did you mean 'toy'"):
         run_path("toi")
 
 
@@ -84,6 +84,13 @@ def test_a_model_that_is_too_large_is_not_shipped(shipped: Path, monkeypatch: py
     monkeypatch.setattr(ship, "MOST", 100)
     with pytest.raises(SystemExit, match="more than 100; train a smaller model"):
         ship.main()
+
+
+def test_g2p_en_is_scored_on_a_file_of_words_and_phones(here: Path) -> None:
+    model = load("g2p-en")
+    phones = model.predict(["neuroscience"])[0].text
+    (here / "mine.tsv").write_text(f"Neuroscience\t{phones}\nthe\t{phones}\n")
+    assert model.evaluate(files=["mine.tsv"])["sequence_error_rate"] == 1 / 2
 
 
 def test_g2p_en_reads_capitals() -> None:

@@ -179,7 +179,7 @@ def test_a_port_that_is_taken_is_told_before_the_model_is_opened(capsys: pytest.
 
 @pytest.mark.parametrize(("words", "code", "said"), [
     ([], 2, "the following arguments are required: RUN; see zoo serve --help"),
-    (["nothing", "--port", "0"], 4, "nothing: no such run; name one of a run's directory, `last`"),
+    (["nothing", "--port", "0"], 4, "nothing: no such run; unknown installed model 'nothing' (choices: "),
     (["last", "--port", "65536"], 2, "`--port` must be 0 to 65535, but is 65536"),
     (["last", "--port", "http"], 2, "argument --port: invalid int value: 'http'; see zoo serve --help"),
     (["last", "--host", "no.such.name.invalid"], 2, "--host no.such.name.invalid: not a name or address that is known"),

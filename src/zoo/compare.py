@@ -2,7 +2,6 @@
 
 import csv
 import io
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,16 +24,6 @@ LEVEL = 0.05
 """Differences whose p is below are taken for real."""
 
 
-def expanded(names: Sequence[str]) -> list[str]:
-    """Return the names of runs, those in the directory of a sweep instead of it."""
-    found: list[str] = []
-    for name in names:
-        path = Path(os.path.expanduser(name))
-        inside = sorted(str(config.parent) for config in path.glob("*/config.yaml")) if path.is_dir() else []
-        found += inside if inside and not (path / "config.yaml").exists() else [name]
-    return found
-
-
 def row_of(name: str) -> dict[str, Any]:
     """Return what a run is, finished or not, and how good it was by its task's main metric; None for what it lacks.
 
@@ -52,7 +41,7 @@ def row_of(name: str) -> dict[str, Any]:
         "metric": metric,
         "valid": None if best is None else float(curves.of(f"valid_{metric}")[best]),
         "epoch": None if best is None else curves.epoch(best),
-        "epochs": curves.epoch(-1) if len(curves) else 0,
+        "epochs": curves.epoch(-1) if len(curves) else None,
         "part": part if results else None,
         "value": results.get(part, {}).get(metric),
         "parameters": results.get("parameters") or _parameters(run, curves),

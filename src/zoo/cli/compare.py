@@ -37,7 +37,8 @@ def compare(arguments: list[str]) -> int:
 
 def _found(options: argparse.Namespace) -> dict[str, Any]:
     """Draw if that is asked for; return the rows, and of two runs that can be evaluated how they differ."""
-    from zoo.compare import expanded, has_best, rows_of, write_comparison
+    from zoo.compare import has_best, rows_of, write_comparison
+    from zoo.experiment.directory import expanded
 
     options.runs = expanded(options.runs)
     asked = options.data or options.split or options.beam
@@ -93,7 +94,11 @@ def _table(rows: list[dict[str, Any]]) -> list[str]:
         told = [{**row, "run": os.path.basename(row["run"])} for row in told]
     if all(row["run"] == row.get("options", "").replace(" ", ",") for row in told):
         shared.append("run")  # a job of a sweep is named by its options
-    heads = {"epoch": "best epoch", "value": (rows[0]["part"] or "value") if "part" in shared else "value"}
+    heads = {
+        "valid": "best valid",
+        "epoch": "best epoch",
+        "value": (rows[0]["part"] or "value") if "part" in shared else "value",
+    }
     keys = [key for key in rows[0] if key not in shared]
     cells = [[cell(row, key) for key in keys] for row in told]
     return [*([", ".join(above)] if above else []), *columns([[heads.get(key, key) for key in keys], *cells])]

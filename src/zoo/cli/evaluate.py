@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.cli import runs as opening
-from zoo.cli.runs import Parser, positive
+from zoo.cli.runs import RUN, Parser, positive
 from zoo.cli.tables import details_text, side_by_side, table
 from zoo.config import PreparedConfig
 from zoo.errors import ConfigError
@@ -35,7 +35,9 @@ def evaluate(arguments: list[str]) -> int:
     found = figures[0]
     if len(options.runs) > 1:
         found = _together(options.runs, figures, _with_intervals(outcome, options.bootstrap))
-    lines = [side_by_side(found) if len(options.runs) > 1 else table(found)]
+    where = " ".join(options.data) if options.data else part
+    lines = [f"{where}, {len(outcome.sources):,} sources"]
+    lines.append(side_by_side(found) if len(options.runs) > 1 else table(found))
     if options.details:
         from zoo.breakdown import details
 
@@ -48,14 +50,18 @@ def evaluate(arguments: list[str]) -> int:
 def scoring_parser(verb: str, description: str) -> Parser:
     """Return the parser of a verb that scores runs."""
     parser = Parser(prog=f"zoo {verb}", description=description, allow_abbrev=False)
-    parser.add_argument("runs", nargs="+", metavar="RUN", help="a run's directory, or `last`, the newest under runs/")
+    parser.add_argument("runs", nargs="+", metavar="RUN", help=f"{RUN}; a sweep's directory stands for its runs")
     parser.add_argument("--beam", type=int, metavar="N", help="beam width; 1: greedy; default: the run's own")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="default: auto")
     parser.add_argument(
         "--split", choices=["valid", "test"], help="default: test, or valid where there is no test part"
     )
     parser.add_argument(
-        "--data", nargs="+", metavar="FILE", help="score these files instead: one, or source and target"
+        "--data",
+        nargs="+",
+        metavar="FILE",
+        help="score these files instead: one, or source and target; columns as in "
+        "the run's own (dataset.columns), else source and target, or text and label",
     )
     parser.add_argument(
         "--bootstrap", type=int, default=1000, metavar="N", help="resamples for intervals; 0: none; default: 1000"

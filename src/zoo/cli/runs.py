@@ -14,6 +14,7 @@ from zoo.cli.streams import complain
 from zoo.errors import ConfigError, DataError, StorageError
 from zoo.pretrained import list_pretrained
 
+RUN = "a run's directory, `last` (the newest under runs/), or an installed model, as g2p-en"
 MOST = 1000
 """Largest beam width, and largest count in general; a beam of 1,000 needs 1,000 times the memory of a greedy search."""
 
@@ -32,9 +33,11 @@ def positive(value: int | None, flag: str) -> None:
 
 
 def open_runs(options: argparse.Namespace) -> Any:
-    """Open the run, or several to answer together."""
+    """Open the run, or several to answer together; a sweep's directory stands for its runs."""
     from zoo.experiment import load
+    from zoo.experiment.directory import expanded
 
+    options.runs = expanded(options.runs)
     return load(*options.runs, device=options.device)
 
 
@@ -42,13 +45,14 @@ def predict(arguments: list[str]) -> int:
     """Print one prediction for each line."""
     parser = Parser(
         prog="zoo predict",
+        usage="zoo predict [OPTION ...] RUN [RUN ...] [FILE]",
         description="Apply a run to lines of text; one line out for each line in, in order. Several runs answer "
         "together: by the mean of their probabilities; where vocabularies or directions differ, by scoring each "
         "other's outputs, or by votes.",
         allow_abbrev=False,
     )
-    parser.add_argument("words", nargs="+", metavar="RUN ... [FILE]", help="runs' directories, or `last`, the newest "
-                        "under runs/; then lines to read, .gz too; -: stdin (default)")  # fmt: skip
+    parser.add_argument("words", nargs="+", metavar="RUN ... [FILE]", help=f"{RUN}, or several; then the file "
+                        "with the lines, .gz too; -: stdin (default)")  # fmt: skip
     parser.add_argument("--beam", type=int, metavar="N", help="beam width; 1: greedy; default: the run's own")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="default: auto")
     parser.add_argument("--nbest", type=int, default=1, metavar="K", help="print the K best, TAB between them")

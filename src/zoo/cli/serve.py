@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from zoo.cli import runs as opening
-from zoo.cli.runs import Parser
+from zoo.cli.runs import RUN, Parser
 from zoo.cli.streams import complain, say
 from zoo.errors import ConfigError
 
@@ -50,7 +50,7 @@ def _options(arguments: list[str]) -> argparse.Namespace:
         "runs answer together, as in zoo predict.",
         allow_abbrev=False,
     )
-    parser.add_argument("runs", nargs="+", metavar="RUN", help="a run's directory, `last`, or a model's name (g2p-en)")
+    parser.add_argument("runs", nargs="+", metavar="RUN", help=RUN)
     parser.add_argument("--port", type=int, default=8000, help="0: any that is free; default: 8000")
     parser.add_argument("--host", default="localhost", help="where to listen; default: localhost, this machine alone")
     parser.add_argument("--allow-host", action="append", default=[], metavar="NAME", help="answer to this name too, "

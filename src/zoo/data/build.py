@@ -86,8 +86,7 @@ def read_split(config: TrainConfig, codecs: dict[str, Codec], labels: list[str],
     What is unknown, empty or too long is counted in `notes`.
     """
     notes = Counter() if notes is None else notes
-    lowercase = next(iter(codecs.values())).lowercase
-    rows = _read_part(config, split) if files is None else _file_rows(config.dataset, files, lowercase=lowercase)
+    rows = _read_part(config, split) if files is None else _file_rows(config.dataset, files, *codecs.values())
     return _corpus(Rows.of(rows.each()), Coding(codecs, labels, 0), config.model.max_length, split, notes)
 
 
@@ -114,13 +113,18 @@ def _own_rows(dataset: Any, split: str) -> Rows | FileRows:
     return hub_rows(dataset, split, held_out=0.0 if dataset.valid or split != "train" else dataset.valid_fraction)
 
 
-def _file_rows(dataset: Any, paths: Paths, *, lowercase: bool = False) -> FileRows:
-    """Return the rows of a file by the rules of a dataset; one without rules has text or source first."""
+def _file_rows(dataset: Any, paths: Paths, *codecs: Codec) -> FileRows:
+    """Return the rows of a file by the rules of a dataset; one without rules has text or source first.
+
+    Where the dataset says nothing of the case, each side is written as its codec writes it.
+    """
     options = {key: getattr(dataset, key) for key in ("columns", "header") if hasattr(dataset, key)}
     if any("." in str(column) for column in options.get("columns", ()) if isinstance(dataset, HubConfig)):
         del options["columns"]  # columns within others, which no file has
-    normal = {"lowercase": getattr(dataset, "lowercase", lowercase), "labelled": task_of(dataset) == Task.labelled}
-    return FileRows(lambda: normal_rows(read_rows(paths, **options), **normal))
+    cases = [codec.lowercase for codec in codecs] or [False]
+    lowercase = getattr(dataset, "lowercase", cases[0])
+    kept = task_of(dataset) == Task.labelled or not getattr(dataset, "lowercase", cases[-1])
+    return FileRows(lambda: normal_rows(read_rows(paths, **options), lowercase=lowercase, keep_targets=kept))
 
 
 def _read_own(dataset: Any) -> Parts:

@@ -30,7 +30,7 @@ def hub_rows(dataset: HubConfig, split: str, *, held_out: float = 0.0) -> Rows |
     found = _split(_loaded(dataset, split), dataset, split)
     places = _Places(found, dataset, split)
     labelled = dataset.task == Task.labelled
-    rows = FileRows(lambda: normal_rows(places.rows(), lowercase=dataset.lowercase, labelled=labelled))
+    rows = FileRows(lambda: normal_rows(places.rows(), lowercase=dataset.lowercase, keep_targets=labelled))
     if not dataset.streaming:
         return rows
     return Rows.of(_enough(rows.each(), dataset.limit if split == "train" else 0, held_out))

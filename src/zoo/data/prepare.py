@@ -147,7 +147,7 @@ class Preparation:
         return read_rows(paths, columns=self.dataset.columns, header=self.dataset.header)
 
     def _normal(self, rows: Iterable[Row]) -> Iterator[Row]:
-        return normal_rows(rows, lowercase=self.dataset.lowercase, labelled=self.labelled)
+        return normal_rows(rows, lowercase=self.dataset.lowercase, keep_targets=self.labelled)
 
     def _tokenize(self) -> None:
         """Write the parts that are missing; rows whose parts are there are read and compared."""

@@ -93,7 +93,7 @@ def tokenizers_of(work: Work) -> list[Tokenizer]:
 def tokenize(work: Work, block: Block) -> dict[str, Any]:
     """Write the part of a block, and return what the journal keeps of it."""
     raw = zip(block.sources.split(SEPARATOR), block.targets.split(SEPARATOR), strict=True)
-    rows = list(normal_rows(raw, lowercase=work.lowercase, labelled=work.sides == ("text",)))
+    rows = list(normal_rows(raw, lowercase=work.lowercase, keep_targets=work.sides == ("text",)))
     drawn = hashes(source for source, _ in rows)
     tensors = {"hashes": drawn, **_held(work, rows, drawn)}
     tokens = []

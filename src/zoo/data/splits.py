@@ -71,10 +71,10 @@ class Parts:
     notes: dict[str, int] = field(default_factory=dict)
 
 
-def normal_rows(rows: Iterable[Row], *, lowercase: bool = False, labelled: bool = False) -> Iterator[Row]:
-    """Bring rows to NFC, and to lower case where asked; labels keep their case."""
+def normal_rows(rows: Iterable[Row], *, lowercase: bool = False, keep_targets: bool = False) -> Iterator[Row]:
+    """Bring rows to NFC, and to lower case where asked; targets keep theirs where asked, as labels do."""
     for source, target in rows:
-        yield normalize(source, lowercase=lowercase), normalize(target, lowercase=lowercase and not labelled)
+        yield normalize(source, lowercase=lowercase), normalize(target, lowercase=lowercase and not keep_targets)
 
 
 def hashes(texts: Iterable[str]) -> Array:

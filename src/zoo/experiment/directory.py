@@ -2,14 +2,14 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from zoo.config import HUB_FORMATS, HubConfig, PreparedConfig, TrainConfig, load_config, title_of
-from zoo.errors import CheckpointError, CodeError, ConfigError, StorageError
+from zoo.errors import CheckpointError, CodeError, ConfigError, StorageError, unknown
 from zoo.pretrained import list_pretrained, pretrained_path
 from zoo.storage import alone, list_checkpoints, sweep, write_durably
 
@@ -182,12 +182,22 @@ def run_path(name: str, *, trained: bool = True) -> Path:
     if not os.path.exists(path):
         installed = pretrained_path(name)
         if installed is None:
-            known = ", ".join(["a run's directory", "`last`", *list_pretrained()])
-            raise CheckpointError(f"{name}: no such run; name one of {known}")
+            strange = unknown("installed model", name, list_pretrained())
+            raise CheckpointError(f"{name}: no such run; {strange}; name one of these, a run's directory, or `last`")
         return installed
     if not os.path.isfile(path / "config.yaml"):
         raise CheckpointError(f"{name}: no run, it holds no config.yaml; name a run's directory, or `last`")
     return path
+
+
+def expanded(names: Sequence[str]) -> list[str]:
+    """Return the names of runs, those in the directory of a sweep instead of it."""
+    found: list[str] = []
+    for name in names:
+        path = Path(os.path.expanduser(name))
+        inside = sorted(str(config.parent) for config in path.glob("*/config.yaml")) if path.is_dir() else []
+        found += inside if inside and not (path / "config.yaml").exists() else [name]
+    return found
 
 
 def make_absolute(config: TrainConfig) -> None:
