@@ -36,6 +36,7 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -c '' 2>/dev/null || { rm -rf .venv && $$found -m venv .venv; }; \
 	echo "Installing into .venv ($$($(BIN)/python --version)); this takes a minute or two, once."; \
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]' --constraint constraints.txt
+	@echo "Done: . .venv/bin/activate puts zoo and zoo-train on your PATH."
 	@touch $@
 
 clean:

@@ -9,7 +9,7 @@ def average(arguments: list[str]) -> int:
     parser = Parser(
         prog="zoo average",
         description="Average the weights of a run's newest checkpoints into a new run directory, to evaluate and to "
-        "predict with. A run keeps its two newest checkpoints, more with keep=N.",
+        "predict with. A run keeps its two newest checkpoints at most, more with keep=N.",
         allow_abbrev=False,
     )
     parser.add_argument("run", metavar="RUN", help="a run's directory, or `last`, the newest under runs/")
