@@ -66,7 +66,7 @@ def _chosen(run: RunDirectory, last: int) -> list[Path]:
     way_out = "train with keep=5 to keep as many, and save_every=N to save within epochs"
     if len(paths) < 2:
         raise CheckpointError(
-            f"{run.checkpoints}: an average needs 2 step checkpoints or more, and there are {len(paths)} here; {way_out}"
+            f"{run.checkpoints}: an average needs 2 step checkpoints, and there are {len(paths)} here; {way_out}"
         )
     if last > len(paths):
         raise CheckpointError(
