@@ -245,6 +245,15 @@ def test_evaluate_of_several_gives_each_their_mean_and_the_ensemble(
     assert [line.split()[0] for line in lines[1:]] == ["a", "b", "mean", "spread", "ensemble"]
 
 
+def test_a_sweep_s_directory_stands_for_its_runs(here: Path, toy: Toy, answer: Callable[..., str]) -> None:
+    for seed in (1, 2):
+        train(toy(run_dir=f"sweep/seed={seed}", seed=seed))
+    names = ["sweep/seed=1", "sweep/seed=2"]
+    (here / "more.tsv").write_text("a b\tb a\n")
+    assert answer("evaluate", "sweep", "--data", "more.tsv") == answer("evaluate", *names, "--data", "more.tsv")
+    assert answer("predict", "sweep", "more.tsv") == answer("predict", *names, "more.tsv")
+
+
 def test_details_show_lengths_labels_and_errors(here: Path, toy: Toy, answer: Callable[..., str]) -> None:
     train(toy(run_dir="a"))
     train(toy(run_dir="p", model=BAG, dataset=PARITY))

@@ -194,9 +194,9 @@ def expanded(names: Sequence[str]) -> list[str]:
     """Return the names of runs, those in the directory of a sweep instead of it."""
     found: list[str] = []
     for name in names:
-        path = Path(os.path.expanduser(name))
-        inside = sorted(str(config.parent) for config in path.glob("*/config.yaml")) if path.is_dir() else []
-        found += inside if inside and not (path / "config.yaml").exists() else [name]
+        path = Path(os.path.expanduser(name))  # os.path also answers for names that no file can have
+        runs = sorted(str(config.parent) for config in path.glob("*/config.yaml")) if os.path.isdir(path) else []
+        found += runs if runs and not (path / "config.yaml").exists() else [name]
     return found
 
 
