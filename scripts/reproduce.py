@@ -240,8 +240,9 @@ def score(options: argparse.Namespace) -> None:
     jobs = [training_jobs.jobs_of(recipe, files, options.out, options.changes,
                                   models=each_model(recipe, seeds=options.seeds, only=options.members))
             for recipe, files in found]  # fmt: skip
-    for job in (job for trainings in jobs for job in trainings):
-        training_jobs.check_same(job)
+    if not options.baselines:
+        for job in (job for trainings in jobs for job in trainings):
+            training_jobs.check_same(job)
     reports = [Report(recipe, options.results) for recipe, _ in found]
     rows = []
     for (recipe, files), trainings, report in zip(found, jobs, reports, strict=True):

@@ -426,8 +426,15 @@ def test_a_run_begun_with_other_options_is_refused(here: Path, monkeypatch: pyte
     capfd.readouterr()
     monkeypatch.setattr(recipes, "RECIPES", (recipe(0.2),))
     assert run(*words) == 2
-    assert "was begun with other options (model.dropout was 0.1 and is 0.2)" in one_error(
+    assert "was begun with other options (model.dropout was 0.1 and is 0.2); remove it" in one_error(
         capfd.readouterr().err.split("\n", 1)[1])  # fmt: skip
+    assert run(*words, "--baselines") == 0
+    monkeypatch.setattr(recipes, "RECIPES", (recipe(0.1),))
+    (here / "data").rename(here / "moved")
+    rows = (here / "rows/words.csv").read_bytes()
+    assert run("words", "--data", "moved", *words[3:]) == 2
+    assert "let the data lie there again, as by a link" in capfd.readouterr().err
+    assert (here / "rows/words.csv").read_bytes() == rows
 
 
 CHILD = """
