@@ -97,7 +97,7 @@ RECIPES = (
         dev="multi30k/tok/val.lc.norm.tok.{}",
         test=tuple(
             f"multi30k/tok/{name}{end}.{{}}"
-            for end in ("*.lc.norm.tok", "*")
+            for end in (".lc.norm.tok", "")
             for name in ("test_2016_flickr", "test_2016", "test2016", "test")
         ),
         sides=("en", "de"),
@@ -178,7 +178,7 @@ class Files(NamedTuple):
 
 
 def find_files(recipe: Recipe, folder: Path) -> Files:
-    """Return where the files of a recipe lie; DataError names one that is missing, unless that is the test file."""
+    """Return where the files of a recipe lie; DataError for one that is missing (test may be), or may be several."""
     train, dev = (_first(recipe, folder, (name,)) for name in (recipe.train, recipe.dev))
     for name, found in ((recipe.train, train), (recipe.dev, dev)):
         if name and not found:
@@ -189,13 +189,22 @@ def find_files(recipe: Recipe, folder: Path) -> Files:
 
 def _first(recipe: Recipe, folder: Path, patterns: tuple[str, ...]) -> list[str]:
     for pattern in filter(None, patterns):
-        for found in sorted(folder.glob(pattern.format(*recipe.sides[:1]))):
-            if found.name.startswith(".") or found.suffix == ".md":
-                continue
-            paths = [found.with_suffix(f".{side}") for side in recipe.sides] or [found]
-            if all(path.is_file() for path in paths):
-                return [str(path.absolute()) for path in paths]
+        found = [paths for path in sorted(folder.glob(pattern.format(*recipe.sides[:1])))
+                 if (paths := _whole(recipe, path))]  # fmt: skip
+        if len(found) > 1:
+            names = " and ".join(Path(paths[0]).name for paths in found)
+            raise DataError(f"{folder / pattern}: may be {names}; leave one there for {recipe.title}")
+        if found:
+            return found[0]
     return []
+
+
+def _whole(recipe: Recipe, path: Path) -> list[str]:
+    """Return the files of both sides where a path is one of them, or the file; none where it is no data."""
+    if path.name.startswith(".") or path.suffix == ".md":
+        return []
+    paths = [path.with_name(f"{path.name.removesuffix(path.suffix)}.{side}") for side in recipe.sides] or [path]
+    return [str(one.absolute()) for one in paths] if all(one.is_file() for one in paths) else []
 
 
 Model = tuple[Member, int]

@@ -26,10 +26,10 @@ PATIENCE = 10.0
 class Row:
     """A figure, the bounds of 95 % of its bootstrap resamples, and what it is of.
 
-    `seed` is empty for baselines and ensembles, whose runs `members` names. `seconds` are those of training, `hardware`
-    is what was trained on, `config` the digest of the options (`training_jobs.digest`), of ensembles those of all
-    members, and `commit` that of the training, with a + where code or configs had changed since; of baselines and
-    ensembles it is that of the scoring.
+    `seed` is empty for baselines and ensembles, whose runs `members` names. `seconds` are those of training and
+    validation, `hardware` is what was trained on, `config` the digest of the options (`training_jobs.digest`), of
+    ensembles those of all members, and `commit` that of the training, with a + where code or configs had changed
+    since; of baselines and ensembles it is that of the scoring.
     """
 
     recipe: str
@@ -97,15 +97,15 @@ def _row(cells: Sequence[str]) -> Row:
 
 
 def add_rows(path: Path, rows: Sequence[Row], *, tasks: Sequence[str] = ()) -> None:
-    """Put rows into a file, in the place of those with the same keys or of another recipe's model; others stay.
+    """Put rows into a file, in the place of those with the same keys or of a model of other options or members.
 
     `tasks` are those of the recipe where it has several: then means over all of them are made anew.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with _alone_in_time(path.parent):
         sweep(path.parent)
-        made = {row.key[:3]: row.config for row in rows}
-        old = [row for row in read_rows(path) if made.get(row.key[:3], row.config) == row.config]
+        made = {row.key[:3]: (row.config, row.members) for row in rows}
+        old = [row for row in read_rows(path) if made.get(row.key[:3]) in (None, (row.config, row.members))]
         found = {row.key: row for row in [*old, *rows] if row.task != MACRO}
         kept = [*found.values(), *(macro_rows(list(found.values()), tasks) if tasks else [])]
         write_durably(path, _text(sorted(kept, key=lambda row: row.order)).encode())

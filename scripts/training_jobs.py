@@ -29,6 +29,8 @@ ELSEWHERE = ("seed", "dataset.train", "dataset.valid", "dataset.test")
 """Options that are no part of a recipe."""
 OFF = (None, 0, "", "none", "auto", [])
 """Values of what a run does without, so that an option which is added later changes no digest."""
+CHOSEN = (("dataset.bleu", "none"),)
+"""What has such a value and yet does something: this scores the tokens as they are."""
 
 
 class Job(NamedTuple):
@@ -97,7 +99,7 @@ def train(job: Job) -> dict[str, Any]:
     if earlier_results(job.config):
         complain(f"{job.title}: finished before")
         return job.run.read_results()
-    check_same(job)
+    check_same(job)  # another process may have begun it meanwhile
     complain(f"{job.title}: zoo-train {shlex.join(job.words)} resume=true")
     begun = time.monotonic()
     _note(job)
@@ -124,7 +126,8 @@ def check_same(job: Job) -> None:
 
 def digest(config: TrainConfig) -> str:
     """Return what stands for the options of a run, apart from its seed and where its files lie."""
-    options = {key: value for key, value in flat_options(config).items() if key not in ELSEWHERE and value not in OFF}
+    options = {key: value for key, value in flat_options(config).items()
+               if key not in ELSEWHERE and (value not in OFF or (key, value) in CHOSEN)}  # fmt: skip
     text = json.dumps(options, sort_keys=True, ensure_ascii=False, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 

@@ -91,6 +91,9 @@ def test_an_average_of_too_few_names_the_way_out(here: Path, toy: Toy) -> None:
     with pytest.raises(CheckpointError, match="needs 2 step checkpoints, and there are 1 here; train with keep=5"):
         average("short")
     train(toy(run_dir="run", keep=3))
+    for last in (1, -1):
+        with pytest.raises(ConfigError, match=f"`last` must be at least 2, or 0 for all checkpoints, but is {last}"):
+            average("run", last=last)
     with pytest.raises(CheckpointError, match="5 checkpoints are asked for, and here are 2; train with keep=5"):
         average("run", last=5)
     average("run")

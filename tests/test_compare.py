@@ -245,6 +245,19 @@ def test_evaluate_of_several_gives_each_their_mean_and_the_ensemble(
     assert [line.split()[0] for line in lines[1:]] == ["a", "b", "mean", "spread", "ensemble"]
 
 
+def test_figures_that_are_measured_in_other_ways_have_no_mean(here: Path, toy: Toy, answer: Callable[..., str]) -> None:
+    (here / "pairs.tsv").write_text("".join(f"{word}\t{' '.join(word)}\n" for word in ("ab", "ba", "aab", "abb")))
+    for name, bleu in (("off", "auto"), ("tokens", "none"), ("letters", "char")):
+        data = PairsConfig(train="pairs.tsv", valid="pairs.tsv", bleu=bleu)
+        train(toy(run_dir=name, dataset=data))
+    for one in ("off", "letters"):
+        for names in ((one, "tokens"), ("tokens", one)):
+            found = json.loads(answer("evaluate", *names, "--json"))
+            assert "bleu" not in found["mean"]
+            assert "token_error_rate" in found["mean"]
+            assert answer("evaluate", *names).count("\n") > 6
+
+
 def test_a_sweep_s_directory_stands_for_its_runs(here: Path, toy: Toy, answer: Callable[..., str]) -> None:
     for seed in (1, 2):
         train(toy(run_dir=f"sweep/seed={seed}", seed=seed))

@@ -71,7 +71,8 @@ def test_published_figures_are_of_the_recipes_as_they_are(recipe: Recipe, tmp_pa
     assert rows
     for row in rows:
         if row.seed:
-            assert row.config == made[row.model, row.seed], f"{recipe.title} has changed: run scripts/reproduce.py"
+            known = made.get((row.model, row.seed))
+            assert row.config == known, f"{recipe.title} {row.model} {row.seed} has changed: run scripts/reproduce.py"
         assert set(row.config.split()) <= set(made.values())
 
 
@@ -82,6 +83,9 @@ def test_a_digest_is_of_options_and_not_of_seed_place_or_what_is_left_out() -> N
 
     assert of() == of("seed=7") == of("run_dir=x") == of("dataset.train=b") == of("dataset.swap=0")
     assert len({of(), of("epochs=3"), of("dataset.swap=0.1"), of("model.ngrams=3")}) == 4
+    bleus = [digest(config_of({"dataset": "pairs", "dataset.train": "a", "dataset.bleu": bleu}))
+             for bleu in ("auto", "none", "char")]  # fmt: skip
+    assert len(set(bleus)) == 3
 
 
 def test_a_member_replaces_what_the_recipe_has_chosen(tmp_path: Path) -> None:
@@ -142,6 +146,12 @@ def test_files_are_found_under_their_natural_names_and_a_missing_one_is_named(tm
     for name in ("train.tsv", ".test.tsv.swp", "test.md"):
         (tmp_path / "trec6" / name).touch()
     assert find_files(trec6, tmp_path).test == []
+    for name in ("test_coarse.tsv", "test_fine.tsv"):
+        (tmp_path / "trec6" / name).touch()
+    with pytest.raises(DataError, match=r"trec6/test\*: may be test_coarse\.tsv and test_fine\.tsv; leave one"):
+        find_files(trec6, tmp_path)
+    (tmp_path / "trec6/test.tsv").touch()
+    assert [Path(path).name for path in find_files(trec6, tmp_path).test] == ["test.tsv"]
     (tmp_path / "multi30k/tok/train.lc.norm.tok.de").unlink()
     with pytest.raises(DataError, match=r"/train\.lc\.norm\.tok\.en: no such file"):
         find_files(multi30k, tmp_path)
@@ -232,6 +242,10 @@ def test_rows_of_an_earlier_recipe_go_with_the_first_new_one(row: Callable[..., 
     add_rows(path, [row(split="test"), row(), row(seed="2")])
     add_rows(path, [row(config="1")])
     assert [(one.seed, one.split, one.config) for one in read_rows(path)] == [("1", "dev", "1"), ("2", "dev", "0")]
+    together = [row(model=ENSEMBLE, seed="", members="linear 1 2", split=split) for split in ("dev", "test")]
+    add_rows(path, together)
+    add_rows(path, [row(model=ENSEMBLE, seed="", members="linear 1 2 3")])
+    assert [one.members for one in read_rows(path) if one.model == ENSEMBLE] == ["linear 1 2 3"]
 
 
 LINE = "trec6,,linear,1,dev,accuracy,0.5,0.4,0.7,10,1500000,90.0,a machine,,,0,1,abc"
@@ -407,6 +421,20 @@ def test_a_recipe_is_trained_once_and_scored_on_a_test_file_that_comes_later(
         assert run(*words) == 4
         assert name in capfd.readouterr().err
     assert read_rows(here / "rows/words.csv") == later
+
+
+@pytest.mark.slow
+def test_a_member_trained_by_itself_leaves_the_other_rows(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = ("model.d_model=16", "model.nhead=2")
+    recipe = Recipe(name="words", experiment="korean_g2p", metrics=recipes.RATES, train="train.tsv", dev="dev.tsv",
+                    members=(Member(name="transformer", overrides=small),), seeds=(1, 2))  # fmt: skip
+    monkeypatch.setattr(recipes, "RECIPES", (recipe,))
+    write_data(here / "data")
+    words = ["words", "--data", "data", "--results", "rows", *TINY]
+    assert run(*words) == 0
+    before = read_rows(here / "rows/words.csv")
+    assert run(*words, "--members", "transformer 2") == 0
+    assert read_rows(here / "rows/words.csv") == before
 
 
 @pytest.mark.slow

@@ -28,7 +28,8 @@ def average(name: str | Path, *, last: int = 0, out: str | Path | None = None) -
     """Average the weights of a run's `last` newest checkpoints (0: all) into a new run directory, without an optimizer.
 
     Of a run with averaged weights (`ema`) these are taken. `out` defaults to the run's name with `-average` and the
-    number of checkpoints. CheckpointError where there are fewer than two, ConfigError where `out` holds a run.
+    number of checkpoints. CheckpointError where there are fewer than two or they are of several models, ConfigError
+    where `out` holds a run or `last` is 1 or below 0.
     """
     run = RunDirectory(run_path(str(name)))
     paths = _chosen(run, last)
@@ -62,6 +63,8 @@ def average_tensors(checkpoints: Iterable[dict[str, Tensor]]) -> dict[str, Tenso
 
 
 def _chosen(run: RunDirectory, last: int) -> list[Path]:
+    if last < 0 or last == 1:
+        raise ConfigError(f"`last` must be at least 2, or 0 for all checkpoints, but is {last}")
     paths = list_checkpoints(run.checkpoints)
     way_out = "train with keep=5 to keep as many, and save_every=N to save within epochs"
     if len(paths) < 2:

@@ -107,10 +107,17 @@ def _with_intervals(outcome: Any, repeats: int) -> dict[str, Any]:
 
 
 def _together(names: list[str], singles: list[dict[str, Any]], ensemble: dict[str, Any]) -> dict[str, Any]:
-    """Return the figures of each run, their mean and standard deviation over the runs, and those of the ensemble."""
+    """Return the figures of each run, their mean and standard deviation over the runs, and those of the ensemble.
+
+    There is a mean where all runs have the figure, measured in the same way.
+    """
     import statistics
 
-    values = {key: [one[key] for one in singles] for key, value in singles[0].items() if isinstance(value, float)}
+    def alike(key: str) -> bool:
+        return all(key in one and one.get(f"{key}_signature") == singles[0].get(f"{key}_signature") for one in singles)
+
+    values = {key: [one[key] for one in singles]
+              for key, value in singles[0].items() if isinstance(value, float) and alike(key)}  # fmt: skip
     return {
         "runs": [{"run": name, **figures} for name, figures in zip(names, singles, strict=True)],
         "mean": {key: statistics.mean(found) for key, found in values.items()},

@@ -158,7 +158,7 @@ class Committee:
         return [elect(row, len(self.runs)) for row in ballots]
 
     def warnings(self) -> list[str]:
-        """Return what there is to say of the texts predicted so far, a line each; of groups that vote, each its own."""
+        """Return what there is to say of the texts predicted so far, a line each; of several groups, each its own."""
         if len(self.groups) == 1:
             return self.groups[0].warnings()
         return [f"{group.directory.path}: {line}" for group in self.groups for line in group.warnings()]

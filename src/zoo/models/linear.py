@@ -1,4 +1,4 @@
-"""Logistic regression on tokens and runs of tokens: no hidden layer, so that nothing but counts is learned."""
+"""Logistic regression on tokens and runs of tokens: a score of each for each class, and no hidden layer."""
 
 from torch import Tensor, nn
 
