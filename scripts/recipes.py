@@ -1,6 +1,6 @@
 """What is reproduced: for each task the experiment, its members and seeds, the files, and the figures reported."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -211,20 +211,33 @@ Model = tuple[Member, int]
 """A member of a recipe with one of its seeds."""
 
 
+def write_models(models: Iterable[Model]) -> str:
+    """Name models as tables and `--members` do: `lstm 1 2, right to left 1`."""
+    seeds: dict[str, list[str]] = {}
+    for member, seed in models:
+        seeds.setdefault(member.name, []).append(str(seed))
+    return ", ".join(f"{name} {' '.join(found)}" for name, found in seeds.items())
+
+
+def count_models(text: str) -> int:
+    """Return how many models `write_models` has named."""
+    return sum(word.isdigit() for word in text.replace(",", " ").split())
+
+
 def each_model(recipe: Recipe, *, seeds: Sequence[int] | None = None, only: str | None = None) -> list[Model]:
     """Return the models of a recipe.
 
-    `seeds` stand in for all others. `only` names some, as tables do: `lstm 1 2, right to left 1`; a member without
-    seeds means all of them. ConfigError where there is none of that name or seed.
+    `seeds` stand in for all others. `only` names some, as `write_models` does; a member without seeds
+    means all of them. ConfigError where there is none of that name or seed.
     """
     found = [(member, seed) for member in recipe.members for seed in seeds or member.seeds or recipe.seeds]
     if only is None:
         return found
-    asked = [model for text in only.split(",") for model in _named(recipe, text.split(), found)]
+    asked = [model for text in only.split(",") for model in _chosen(recipe, text.split(), found)]
     return [model for model in found if model in asked]
 
 
-def _named(recipe: Recipe, words: list[str], models: list[Model]) -> list[Model]:
+def _chosen(recipe: Recipe, words: list[str], models: list[Model]) -> list[Model]:
     """Return the models that a name and seeds stand for."""
     name = " ".join(word for word in words if not word.isdigit())
     own = {str(seed): (member, seed) for member, seed in models if member.name == name}

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 import baselines
 import training_jobs
 from hardware import commit
-from recipes import RECIPES, Files, Model, Recipe, each_model, find_files, select, tasks_of
+from recipes import RECIPES, Files, Recipe, each_model, find_files, select, tasks_of, write_models
 from results_table import update_pages
 from rows import ENSEMBLE, Row, add_rows, read_rows, rounded
 from training_jobs import Job
@@ -139,19 +139,11 @@ def trained(job: Job, results: dict[str, Any]) -> Trained:
 
 def added(jobs: Sequence[Job], told: Sequence[Trained]) -> Trained:
     """Return what is said of several runs together."""
-    members = named([(job.member, job.seed) for job in jobs])
+    members = write_models([(job.member, job.seed) for job in jobs])
     hardware = "; ".join(dict.fromkeys(part for one in told for part in one.hardware.split("; ") if part))
     configs = " ".join(dict.fromkeys(one.config for one in told))
     return Trained(sum(one.parameters for one in told), sum(one.seconds for one in told), hardware, configs, commit(),
                    members)  # fmt: skip
-
-
-def named(models: Sequence[Model]) -> str:
-    """Name models as `--members` takes them: `lstm 1 2, right to left 1`."""
-    seeds: dict[str, list[str]] = {}
-    for member, seed in models:
-        seeds.setdefault(member.name, []).append(str(seed))
-    return ", ".join(f"{name} {' '.join(found)}" for name, found in seeds.items())
 
 
 def shown(rows: Sequence[Row]) -> str:
@@ -165,7 +157,9 @@ def shown(rows: Sequence[Row]) -> str:
 def listing() -> str:
     """Name the recipes: experiment, members with their seeds, and files."""
     heads = ["recipe", "experiment", "members", "train"]
-    cells = [[one.title, one.experiment, named(each_model(one)), one.train or "(comes with pip)"] for one in RECIPES]
+    cells = [
+        [one.title, one.experiment, write_models(each_model(one)), one.train or "(comes with pip)"] for one in RECIPES
+    ]
     return "\n".join(columns([heads, *cells]))
 
 

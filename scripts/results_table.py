@@ -5,7 +5,7 @@ from pathlib import Path
 from statistics import mean, stdev
 
 from published import LEADERBOARD, RATES, SIGMORPHON, Entry
-from recipes import RECIPES, tasks_of
+from recipes import RECIPES, count_models, tasks_of
 from rows import ENSEMBLE, MACRO, Row, read_rows
 
 from zoo.errors import StorageError
@@ -92,7 +92,7 @@ def millions(rows: Sequence[Row]) -> str:
 def members(rows: Sequence[Row]) -> str:
     """Say of how many models an ensemble is; of several tasks the least and the most."""
     groups = [group for row in rows[:1] for group in row.members.split(";")]
-    counts = sorted({sum(word.isdigit() for word in group.replace(",", " ").split()) for group in groups})
+    counts = sorted({count_models(group) for group in groups})
     return f" ({' to '.join(map(str, dict.fromkeys((counts[0], counts[-1]))))} models)" if counts else ""
 
 

@@ -5,19 +5,26 @@
 Writes `src/zoo/pretrained/NAME/` and `index.json` there. Scores are those of the rounded weights on the test part.
 """
 
-import argparse
 import json
 import shutil
+import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 
 from zoo.checkpoint import load_checkpoint, save_checkpoint
+from zoo.cli.exits import guarded
+from zoo.cli.runs import Parser
+from zoo.cli.streams import say
 from zoo.config import load_config, save_config
+from zoo.errors import ConfigError
 from zoo.experiment import open_run
 from zoo.experiment.directory import RunDirectory, run_path
 from zoo.pretrained import HOME, INDEX, digest, list_pretrained
+from zoo.storage import write_durably
 
 MOST = 6_000_000
 """Bytes that a model may take."""
@@ -28,7 +35,6 @@ def ship(source: RunDirectory, target: RunDirectory, *, lowercase: Sequence[str]
 
     `lowercase` names the sides whose texts are lower-cased, for data that hold no capitals and users who write some.
     """
-    shutil.rmtree(target.path, ignore_errors=True)
     target.create()
     save_config(replace(load_config(source.config), run_dir=None, resume=False), target.config)
     for file in source.vocabulary.iterdir():
@@ -44,35 +50,39 @@ def ship(source: RunDirectory, target: RunDirectory, *, lowercase: Sequence[str]
     return sum(weight.numel() for weight in weights.values())
 
 
-def main() -> None:
-    """Write the model's directory and its entry in the index."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+def main() -> int:
+    """Write the model's directory and its entry in the index, once it is whole; an earlier one stays until then."""
+    parser = Parser(prog="ship.py", description=(__doc__ or "").partition("\n")[0], allow_abbrev=False)
     parser.add_argument("run", metavar="RUN")
     parser.add_argument("name", metavar="NAME")
     parser.add_argument("--summary", required=True)
     parser.add_argument("--license", required=True, help="of the data")
     parser.add_argument("--lowercase", nargs="*", default=[], metavar="SIDE", help="sides to lower-case: src, text")
     options = parser.parse_args()
-    target = RunDirectory(HOME / options.name)
-    parameters = ship(RunDirectory(run_path(options.run)), target, lowercase=options.lowercase)
-    files = sorted(file for file in target.path.rglob("*") if file.is_file())
-    size = sum(file.stat().st_size for file in files)
-    if size > MOST:
-        raise SystemExit(f"error: {target.path} takes {size:,} bytes, more than {MOST:,}; train a smaller model")
-    scores = {name: value for name, value in target.read_results()["test"].items() if isinstance(value, float)}
-    entry = {
-        "summary": options.summary,
-        "license": options.license,
-        "scores": scores,
-        "parameters": parameters,
-        "files": {file.relative_to(target.path).as_posix(): digest(file) for file in files},
-    }
-    listed = {name: {**found._asdict()} for name, found in list_pretrained().items()} if INDEX.exists() else {}
-    for found in listed.values():
-        del found["name"]
-    INDEX.write_text(json.dumps({**listed, options.name: entry}, indent=2, ensure_ascii=False) + "\n", "utf-8")
-    print(f"{target.path}: {parameters:,} parameters, {size:,} bytes")
+    listed = {name: found._asdict() for name, found in list_pretrained().items()} if INDEX.exists() else {}
+    with tempfile.TemporaryDirectory(prefix=".", dir=HOME) as folder:
+        made, target = RunDirectory(Path(folder) / options.name), HOME / options.name
+        parameters = ship(RunDirectory(run_path(options.run)), made, lowercase=options.lowercase)
+        found = [file for file in sorted(made.path.rglob("*")) if file.is_file()]
+        files = {file.relative_to(made.path).as_posix(): file for file in found}
+        size = sum(file.stat().st_size for file in files.values())
+        if size > MOST:
+            raise ConfigError(f"{options.name} takes {size:,} bytes, more than {MOST:,}; train a smaller model")
+        listed[options.name] = {
+            "summary": options.summary,
+            "license": options.license,
+            "scores": {name: value for name, value in made.read_results()["test"].items() if isinstance(value, float)},
+            "parameters": parameters,
+            "files": {name: digest(file) for name, file in files.items()},
+        }
+        shutil.rmtree(target, ignore_errors=True)
+        made.path.rename(target)
+    for entry in listed.values():
+        entry.pop("name", None)
+    write_durably(INDEX, (json.dumps(listed, indent=2, ensure_ascii=False) + "\n").encode())
+    say(f"{target}: {parameters:,} parameters, {size:,} bytes")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(guarded(main))

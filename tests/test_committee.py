@@ -307,4 +307,8 @@ def test_an_ensemble_reads_and_writes_no_more_than_each_of_its_runs_can(here: Pa
                        run_dir=str(longest), epochs=1))["run_dir"] for longest in (30, 6)]  # fmt: skip
     together = load(*names)
     assert together.sizes == [2]
+    (group,) = together.groups
+    assert group.config.model.max_length == 6
+    assert group.coding.max_output == min(run.coding.max_output for run in together.runs)
     assert len(together.predict(["abcd" * 20])) == 1
+    assert "1 texts were cut" in " ".join(together.warnings())

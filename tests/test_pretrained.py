@@ -12,7 +12,7 @@ import torch
 import zoo.pretrained
 from zoo.checkpoint import load_checkpoint
 from zoo.cli import run as command
-from zoo.errors import CheckpointError
+from zoo.errors import CheckpointError, ConfigError
 from zoo.experiment import load, open_run, train
 from zoo.experiment.directory import RunDirectory, run_path
 from zoo.pretrained import list_pretrained, pretrained_path
@@ -82,8 +82,19 @@ def test_an_unknown_name_lists_the_installed_ones(shipped: Path) -> None:
 
 def test_a_model_that_is_too_large_is_not_shipped(shipped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ship, "MOST", 100)
-    with pytest.raises(SystemExit, match="more than 100; train a smaller model"):
+    with pytest.raises(ConfigError, match="more than 100; train a smaller model"):
         ship.main()
+    assert pretrained_path("toy")  # that of before is whole
+    assert sorted(file.name for file in zoo.pretrained.HOME.iterdir()) == ["index.json", "toy"]
+
+
+def test_an_installed_model_can_be_made_anew_of_itself(shipped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = open_run("toy").predict(["abcd"])
+    monkeypatch.setattr("sys.argv", ["ship.py", "toy", "toy", "--summary", "again", "--license", "none",
+                                     "--lowercase", "src"])  # fmt: skip
+    ship.main()
+    assert list_pretrained()["toy"].summary == "again"
+    assert open_run("toy").predict(["ABCD"]) == open_run("toy").predict(["abcd"]) == before
 
 
 def test_g2p_en_is_scored_on_a_file_of_words_and_phones(here: Path) -> None:
@@ -109,5 +120,10 @@ def test_each_installed_model_is_whole_small_and_described(name: str) -> None:
     assert sum(file.stat().st_size for file in model.path.rglob("*") if file.is_file()) <= 6_000_000
     results = json.loads((model.path / "results.json").read_text(encoding="utf-8"))
     assert all(results["test"][key] == value for key, value in model.scores.items())
-    assert (Path(__file__).parents[1] / "docs" / "models" / f"{name}.md").is_file()
-    assert open_run(name).predict(["neuroscience"])
+    card = (Path(__file__).parents[1] / "docs" / "models" / f"{name}.md").read_text(encoding="utf-8")
+    assert f"{model.parameters:,} parameters" in card
+    assert all(f" {value:.3f}" in card for key, value in model.scores.items() if key != "loss")
+
+
+def test_the_installed_models_together_are_small() -> None:
+    assert sum(file.stat().st_size for file in zoo.pretrained.HOME.rglob("*") if file.is_file()) <= 15_000_000
