@@ -1,49 +1,27 @@
-"""`scripts/reproduce.py`: recipes compose, rows keep their keys, tables say what they hold, no run is made twice."""
+"""`scripts/reproduce.py`: recipes compose, files are found, mistakes named, and no run is made twice."""
 
-import csv
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from statistics import mean, stdev
 
 import baselines
 import pytest
 import recipes
 import reproduce
-import results_table
-import rows as rows_file
 from commands import PATIENCE, environment, one_error
-from rapidfuzz.distance import Levenshtein
 from recipes import RECIPES, Files, Member, Recipe, each_model, find_files, select
-from rows import COLUMNS, ENSEMBLE, MACRO, Row, add_rows, read_rows
+from rows import ENSEMBLE, read_rows
 from training_jobs import digest, jobs_of
 
 from zoo.cli.exits import guarded
 from zoo.cli.overrides import config_of
-from zoo.data.splits import Rows
-from zoo.errors import BusyError, ConfigError, DataError, StorageError
-from zoo.storage import alone
+from zoo.errors import ConfigError, DataError
 
 ROOT = Path(__file__).parents[1]
 LETTERS = ["ab", "ba", "aab", "bba", "abab", "baba", "a", "b", "aa", "bb", "abb", "baa"]
-
-
-@pytest.fixture
-def row() -> Callable[..., Row]:
-    """Return what makes a row; keywords change it."""
-
-    def make(**changes: object) -> Row:
-        values = {"recipe": "trec6", "task": "", "model": "linear", "seed": "1", "split": "dev", "metric": "accuracy",
-                  "value": 0.5, "low": 0.4, "high": 0.7, "sources": 10, "parameters": 1_500_000, "seconds": 90.0,
-                  "hardware": "a machine", "members": "", "signature": "", "config": "0",
-                  "version": "1", "commit": "abc"}  # fmt: skip
-        return Row(**{**values, **changes})  # type: ignore[arg-type]
-
-    return make
 
 
 def run(*words: str) -> int:
@@ -191,179 +169,6 @@ def test_the_list_names_every_recipe(capsys: pytest.CaptureFixture[str]) -> None
     assert run("--list") == 0
     listed = [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]]
     assert listed == [recipe.title for recipe in RECIPES]
-
-
-def test_baselines_answer_with_the_commonest_the_nearest_and_the_source_itself() -> None:
-    train = Rows(["cat", "dog", "cart", "dog"], ["K AE T", "D AO G", "K AA R T", "D AA G"])
-    assert baselines.majority(Rows(["x", "y", "z"], ["1", "0", "1"]), ["a", "b"]) == ["1", "1"]
-    assert baselines.copy(train, ["a b"]) == ["a b"]
-    assert baselines.copy_letters(train, ["ab"]) == ["a b"]
-    sources = ["cat", "bog", "carts", "", "xyz" * 30] * 100  # more than are compared at once
-    expected = [min(train.each(), key=lambda pair: Levenshtein.distance(pair[0], source))[1] for source in sources]
-    assert baselines.nearest(train, sources) == expected
-
-
-def test_baselines_are_scored_with_all_references_and_unknown_labels_are_wrong() -> None:
-    config = config_of({"dataset": "pairs", "dataset.train": "x"})
-    train, part = Rows(["a", "b"], ["A", "B B"]), Rows(["a", "a", "b"], ["X", "A", "B C"])
-    found = baselines.score(baselines.NEAREST, train, part, config).metrics()
-    assert found == {"sequence_error_rate": 1 / 2, "token_error_rate": 1 / 3}
-    config = config_of({"model": "classifier", "dataset": "labelled", "dataset.train": "x"})
-    labels = Rows(["a", "b", "c", "d"], ["1", "1", "0", "new"])
-    assert baselines.score(baselines.MAJORITY, labels._replace(targets=["1", "1", "0", "0"]), labels,
-                           config).metrics()["accuracy"] == 2 / 4  # fmt: skip
-
-
-def test_a_translation_s_baseline_has_bleu() -> None:
-    config = config_of({"dataset": "pairs", "dataset.train": "x", "dataset.bleu": "none"})
-    rows = Rows(["a b c d e"], ["a b c d e"])
-    scores = baselines.score(baselines.COPY, rows, rows, config)
-    assert scores.metrics()["bleu"] == pytest.approx(100)
-    assert "tok:none" in scores.signatures["bleu_signature"]
-
-
-def test_rows_of_the_same_key_are_replaced_and_others_stay(row: Callable[..., Row], tmp_path: Path) -> None:
-    path = tmp_path / "new" / "trec6.csv"
-    first = [row(seed="10"), row(seed="2", value=0.1), row(model="baseline: majority label", seed="")]
-    add_rows(path, first)
-    add_rows(path, [row(seed="2", value=0.25), row(model=ENSEMBLE, seed="", members="linear 2 10")])
-    found = read_rows(path)
-    assert [(one.model, one.seed) for one in found] == [
-        ("baseline: majority label", ""), ("linear", "2"), ("linear", "10"), (ENSEMBLE, "")]  # fmt: skip
-    assert [one.value for one in found if one.seed == "2"] == [0.25]
-    assert first[0] in found
-    with path.open(encoding="utf-8") as file:
-        assert next(csv.reader(file)) == COLUMNS
-    assert os.listdir(path.parent) == ["trec6.csv"]
-
-
-def test_rows_of_an_earlier_recipe_go_with_the_first_new_one(row: Callable[..., Row], tmp_path: Path) -> None:
-    path = tmp_path / "trec6.csv"
-    add_rows(path, [row(split="test"), row(), row(seed="2")])
-    add_rows(path, [row(config="1")])
-    assert [(one.seed, one.split, one.config) for one in read_rows(path)] == [("1", "dev", "1"), ("2", "dev", "0")]
-    together = [row(model=ENSEMBLE, seed="", members="linear 1 2", split=split) for split in ("dev", "test")]
-    add_rows(path, together)
-    add_rows(path, [row(model=ENSEMBLE, seed="", members="linear 1 2 3")])
-    assert [one.members for one in read_rows(path) if one.model == ENSEMBLE] == ["linear 1 2 3"]
-
-
-LINE = "trec6,,linear,1,dev,accuracy,0.5,0.4,0.7,10,1500000,90.0,a machine,,,0,1,abc"
-
-
-@pytest.mark.parametrize(("lines", "message"), [
-    (["a,b", "1,2"], r"trec6\.csv:1: malformed \(the columns are not recipe,task,"),
-    ([","], "the columns are not"),
-    ([",".join(COLUMNS), LINE, ",".join("x" for _ in COLUMNS)], r"trec6\.csv:3: malformed \(could not convert"),
-    ([",".join(COLUMNS), LINE.removesuffix(",abc")], "csv:2: malformed"),
-    ([",".join(COLUMNS), f"{LINE},"], "csv:2: malformed"),
-    ([",".join(COLUMNS), LINE.replace("0.5", "nan")], "csv:2: malformed .a figure is not finite"),
-    ([",".join(COLUMNS), LINE.replace("trec6", "r8")], "csv:2: malformed .the row is of another recipe"),
-    ([",".join(COLUMNS), LINE, LINE], "csv:3: malformed .* twice"),
-    ([",".join(COLUMNS), LINE.replace("abc", "x" * 200_000)], "csv:2: malformed"),
-    ([",".join(COLUMNS), LINE.replace("abc", "\xe9")], "malformed"),
-], ids=str)  # fmt: skip
-def test_a_file_that_is_not_as_we_write_it_is_refused_and_stays(
-    lines: list[str], message: str, row: Callable[..., Row], tmp_path: Path
-) -> None:
-    path = tmp_path / "trec6.csv"
-    path.write_text("\n".join([*lines, ""]), encoding="latin-1")
-    before = path.read_bytes()
-    with pytest.raises(DataError, match=message):
-        add_rows(path, [row(seed="2")])
-    assert path.read_bytes() == before
-
-
-def test_a_line_as_we_write_it_is_read_and_what_a_killed_write_left_is_removed(row: Callable[..., Row],
-                                                                             tmp_path: Path) -> None:  # fmt: skip
-    path = tmp_path / "trec6.csv"
-    path.write_text(f"{','.join(COLUMNS)}\n{LINE}\n")
-    (tmp_path / ".trec6.csv.1.tmp").touch()
-    assert read_rows(path) == [row()]
-    add_rows(path, [row()])
-    assert os.listdir(tmp_path) == ["trec6.csv"]
-
-
-def test_a_place_of_rows_that_another_process_keeps_is_named(row: Callable[..., Row], tmp_path: Path,
-                                                            monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
-    monkeypatch.setattr(rows_file, "PATIENCE", 0.1)
-    with alone(tmp_path), pytest.raises(BusyError, match=r"is writing rows here; .* with --results"):
-        add_rows(tmp_path / "trec6.csv", [row()])
-
-
-def test_the_mean_over_tasks_comes_with_the_last_of_them(row: Callable[..., Row], tmp_path: Path) -> None:
-    path = tmp_path / "trec6.csv"
-    add_rows(path, [row(task="a", value=0.2, low=0.1, high=0.4)], tasks=["a", "b"])
-    assert not [one for one in read_rows(path) if one.task == MACRO]
-    add_rows(path, [row(task="b", value=0.4, low=0.3, high=0.4), row(task="b", seed="2")], tasks=["a", "b"])
-    (found,) = [one for one in read_rows(path) if one.task == MACRO]
-    assert (found.value, found.seed, found.sources, found.parameters) == (0.3, "1", 20, 1_500_000)
-    assert found.low == pytest.approx(0.3 - 0.5 * 0.02**0.5, abs=1e-6)  # two independent errors of 0.1
-    assert found.high == pytest.approx(0.3 + 0.1)
-    add_rows(path, [row(task="b", value=0.6)], tasks=["a", "b"])
-    assert [one.value for one in read_rows(path) if one.task == MACRO] == [0.4]
-
-
-def test_processes_that_write_at_once_lose_nothing(tmp_path: Path) -> None:
-    code = (
-        "import sys; from pathlib import Path; from rows import *\n"
-        "for i in range(20):\n"
-        "    values = {name: kind(0) for name, kind in TYPES.items()}\n"
-        "    values |= {'recipe': 'x', 'task': sys.argv[2], 'seed': str(i)}\n"
-        "    add_rows(Path(sys.argv[1]), [Row(**values)])\n"
-    )
-    path = str(tmp_path / "x.csv")
-    started = [subprocess.Popen([sys.executable, "-c", code, path, task], cwd=ROOT / "scripts") for task in "abc"]
-    assert [process.wait(PATIENCE) for process in started] == [0, 0, 0]
-    assert len(read_rows(Path(path))) == 60
-
-
-def test_the_pages_show_what_the_rows_say() -> None:
-    for name, part in results_table.PAGES.items():
-        text = (ROOT / name).read_text(encoding="utf-8")
-        made = results_table.page(text, part(ROOT / "results"))
-        assert made == text, f"{name} differs from results/*.csv: run python scripts/reproduce.py --tables"
-
-
-def test_a_page_without_marks_is_refused() -> None:
-    with pytest.raises(StorageError, match="has no <!-- results:begin -->"):
-        results_table.page("a page", "a table")
-
-
-def cells(table: str, title: str) -> list[str]:
-    (line,) = [line for line in table.splitlines() if line.startswith(f"| {title}")]
-    return [cell.strip() for cell in line.strip("|").split("|")]
-
-
-def test_the_leaderboard_gives_mean_and_spread_over_seeds_and_says_which_part(row: Callable[..., Row],
-                                                                             tmp_path: Path) -> None:  # fmt: skip
-    values = [0.90, 0.92, 0.97]
-    rows = [row(seed=str(i), value=value, seconds=60.0 * i) for i, value in enumerate(values, 1)]
-    rows += [row(model=ENSEMBLE, seed="", value=0.95, low=0.9, high=0.99, members="linear 1 2 3")]
-    rows += [row(model="baseline: majority label", seed="", value=0.2, parameters=0)]
-    add_rows(tmp_path / "trec6.csv", rows)
-    expected = [f"{100 * mean(values):.2f} ± {100 * stdev(values):.2f}", "95.00 [90.00, 99.00] (3 models)",
-                "20.00 (majority label)", "dev, 3 seeds", "1.50 M", "2.0"]  # fmt: skip
-    found = cells(results_table.leaderboard(tmp_path), "TREC-6")
-    assert [found[2], found[4], *found[5:]] == expected
-    add_rows(tmp_path / "trec6.csv", [row(split="test", value=0.93)])
-    found = cells(results_table.leaderboard(tmp_path), "TREC-6")
-    assert [found[2], found[4], found[6]] == ["93.00", "-", "test, 1 of 3 seeds"]
-
-
-def test_figures_of_two_metrics_stand_side_by_side_and_what_is_missing_is_a_stroke(row: Callable[..., Row],
-                                                                                   tmp_path: Path) -> None:  # fmt: skip
-    common = {"recipe": "sigmorphon2020", "task": "kor", "model": "lstm"}
-    rows = [row(**common, metric=metric, value=value, hardware=machine, seed=seed, seconds=seconds)
-            for metric, value in (("sequence_error_rate", 0.2), ("token_error_rate", 0.05))
-            for seed, machine, seconds in (("1", "CPU", 600.0), ("2", "GPU", 30.0))]  # fmt: skip
-    rows += [row(**{**common, "model": "baseline: half"}, metric="sequence_error_rate", seed="")]
-    add_rows(tmp_path / "sigmorphon2020.csv", rows, tasks=recipes.tasks_of("sigmorphon2020"))
-    table = results_table.leaderboard(tmp_path)
-    found = cells(table, "the same, Korean")
-    assert [found[2], *found[4:6], found[8]] == ["20.00 ± 0.00 / 5.00 ± 0.00", "-", "-", "10, 0.5"]
-    assert cells(table, "SIGMORPHON")[4:] == ["-"] * 5
-    assert cells(results_table.languages(tmp_path), "kor")[4] == found[2]
 
 
 def write_data(folder: Path) -> None:
