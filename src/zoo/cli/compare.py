@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.cli import runs as opening
-from zoo.cli.evaluate import last_part, outcomes_of, scoring_options, scoring_parser
+from zoo.cli.evaluate import last_part, outcomes_of, scored, scoring_options, scoring_parser
 from zoo.cli.tables import cell, columns
 from zoo.errors import ConfigError, StorageError
 
@@ -60,7 +60,7 @@ def _compare_two(options: argparse.Namespace) -> dict[str, Any]:
 
     part = options.split or last_part(committee.config.dataset)
     outcomes = outcomes_of(options.runs, committee, part, {"files": options.data, "beam": options.beam})
-    where = " ".join(options.data) if options.data else part
+    where = scored(options, part)
     rows = [
         row_with(name, run, outcome, where)
         for name, run, outcome in zip(options.runs, committee.runs, outcomes, strict=True)

@@ -35,8 +35,7 @@ def evaluate(arguments: list[str]) -> int:
     found = figures[0]
     if len(options.runs) > 1:
         found = _together(options.runs, figures, _with_intervals(outcome, options.bootstrap))
-    where = " ".join(options.data) if options.data else part
-    lines = [f"{where}, {len(outcome.sources):,} sources"]
+    lines = [f"{scored(options, part)}, {len(outcome.sources):,} sources"]
     lines.append(side_by_side(found) if len(options.runs) > 1 else table(found))
     if options.details:
         from zoo.breakdown import details
@@ -79,6 +78,11 @@ def scoring_options(parser: Parser, arguments: list[str]) -> argparse.Namespace:
     if options.data and len(options.data) > 2:
         raise ConfigError(f"`--data` takes one file or two aligned ones, but got {len(options.data)}")
     return options
+
+
+def scored(options: argparse.Namespace, part: str) -> str:
+    """Name what is scored: the files of `--data`, or a part."""
+    return " ".join(options.data) if options.data else part
 
 
 def last_part(dataset: Any) -> str:
