@@ -145,7 +145,7 @@ RECIPES = (
         name="imdb",
         experiment="imdb",
         metrics=("accuracy", "macro_f1"),
-        members=(Member(name="linear"), Member(name="cnn", overrides=("experiment=imdb_cnn",), seeds=(1, 2))),
+        members=(Member(name="linear"), Member(name="cnn", overrides=("experiment=imdb_cnn",), seeds=(1,))),
     ),
 )
 
