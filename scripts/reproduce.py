@@ -11,9 +11,9 @@
 
 Runs are kept under `runs/reproduce` (`--out`): finished ones are not trained again, interrupted ones go on. Training
 never sees a test file; where one lies in DIR, the finished runs are scored on it, also when it came later. Rows go to
-`results/NAME.csv` (`--results`), in the place of those with the same key. With `--members` the other models, the
-ensemble and the baselines keep theirs. Options of `zoo-train` may follow the name, to try something; then, and with
-`--seeds`, `--results` has to name another directory.
+`results/NAME.csv` (`--results`), in the place of those with the same key, and those of models that the recipe no
+longer has go. With `--members` the other models, the ensemble and the baselines keep their rows. Options of `zoo-train`
+may follow the name, to try something; then, and with `--seeds`, `--results` has to name another directory.
 """
 
 import argparse
@@ -27,7 +27,7 @@ import training_jobs
 from hardware import commit
 from recipes import RECIPES, Files, Recipe, each_model, find_files, select, tasks_of, write_models
 from results_table import update_pages
-from rows import ENSEMBLE, Row, add_rows, read_rows, rounded
+from rows import ENSEMBLE, Row, add_rows, drop_others, read_rows, rounded
 from training_jobs import Job
 
 import zoo
@@ -73,6 +73,11 @@ class Report:
         rows = [row for split, one in scores.items() for row in self._rows(model, seed, split, one, told)]
         add_rows(self.path, rows, tasks=tasks_of(self.recipe.name))
         self.rows += rows
+
+    def drop_others(self) -> None:
+        """Take away the rows that an earlier recipe has left, so that the file holds those of this one."""
+        models = {(row.model, row.seed) for row in self.rows}
+        drop_others(self.path, self.recipe.task, models, tasks=tasks_of(self.recipe.name))
 
     def _rows(self, model: str, seed: str, split: str, scores: Scores, told: Trained) -> Iterator[Row]:
         values, bounds = scores.metrics(), intervals(scores)
@@ -244,6 +249,8 @@ def score(options: argparse.Namespace) -> None:
             score_baselines(recipe, files, report, options.changes)
         if not options.baselines:
             score_jobs(trainings, files, report, alone=bool(options.members))
+        if not (options.members or options.seeds or options.changes or options.baselines):
+            report.drop_others()
         rows += report.rows
     say(shown(rows))
 

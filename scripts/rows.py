@@ -5,7 +5,7 @@ import io
 import math
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -101,12 +101,32 @@ def add_rows(path: Path, rows: Sequence[Row], *, tasks: Sequence[str] = ()) -> N
 
     `tasks` are those of the recipe where it has several: then means over all of them are made anew.
     """
+    made = {row.key[:3]: (row.config, row.members) for row in rows}
+
+    def changed(old: Sequence[Row]) -> list[Row]:
+        return [*(row for row in old if made.get(row.key[:3]) in (None, (row.config, row.members))), *rows]
+
+    _rewrite(path, changed, tasks)
+
+
+def drop_others(path: Path, task: str, models: Collection[tuple[str, str]], *, tasks: Sequence[str] = ()) -> None:
+    """Take away the rows of a task whose model and seed are not among some, as a recipe that has changed leaves them.
+
+    `tasks` are as in `add_rows`.
+    """
+
+    def changed(old: Sequence[Row]) -> list[Row]:
+        return [row for row in old if row.task != task or (row.model, row.seed) in models]
+
+    _rewrite(path, changed, tasks)
+
+
+def _rewrite(path: Path, changed: Callable[[Sequence[Row]], list[Row]], tasks: Sequence[str]) -> None:
+    """Write what is made of a file's rows, of those with the same key the last, and the means over all tasks."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with _alone_in_time(path.parent):
         sweep(path.parent)
-        made = {row.key[:3]: (row.config, row.members) for row in rows}
-        old = [row for row in read_rows(path) if made.get(row.key[:3]) in (None, (row.config, row.members))]
-        found = {row.key: row for row in [*old, *rows] if row.task != MACRO}
+        found = {row.key: row for row in changed(read_rows(path)) if row.task != MACRO}
         kept = [*found.values(), *(macro_rows(list(found.values()), tasks) if tasks else [])]
         write_durably(path, _text(sorted(kept, key=lambda row: row.order)).encode())
 

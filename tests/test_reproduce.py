@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import baselines
@@ -12,7 +13,7 @@ import pytest
 import recipes
 import reproduce
 from commands import PATIENCE, environment, one_error
-from recipes import RECIPES, Files, Member, Recipe, each_model, find_files, select
+from recipes import RECIPES, Files, Member, Recipe, each_model, find_files, select, write_models
 from rows import ENSEMBLE, read_rows
 from training_jobs import digest, jobs_of
 
@@ -52,6 +53,8 @@ def test_published_figures_are_of_the_recipes_as_they_are(recipe: Recipe, tmp_pa
             known = made.get((row.model, row.seed))
             assert row.config == known, f"{recipe.title} {row.model} {row.seed} has changed: run scripts/reproduce.py"
         assert set(row.config.split()) <= set(made.values())
+        if row.model == ENSEMBLE:
+            assert row.members == write_models(each_model(recipe)), f"{recipe.title}: run scripts/reproduce.py"
 
 
 def test_a_digest_is_of_options_and_not_of_seed_place_or_what_is_left_out() -> None:
@@ -229,17 +232,24 @@ def test_a_recipe_is_trained_once_and_scored_on_a_test_file_that_comes_later(
 
 
 @pytest.mark.slow
-def test_a_member_trained_by_itself_leaves_the_other_rows(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    small = ("model.d_model=16", "model.nhead=2")
+def test_a_member_trained_by_itself_leaves_the_other_rows_and_a_recipe_those_of_its_own(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = (*TINY, "model.d_model=16", "model.nhead=2")
     recipe = Recipe(name="words", experiment="korean_g2p", metrics=recipes.RATES, train="train.tsv", dev="dev.tsv",
                     members=(Member(name="transformer", overrides=small),), seeds=(1, 2))  # fmt: skip
     monkeypatch.setattr(recipes, "RECIPES", (recipe,))
     write_data(here / "data")
-    words = ["words", "--data", "data", "--results", "rows", *TINY]
+    words = ["words", "--data", "data", "--results", "rows"]
     assert run(*words) == 0
     before = read_rows(here / "rows/words.csv")
     assert run(*words, "--members", "transformer 2") == 0
     assert read_rows(here / "rows/words.csv") == before
+    monkeypatch.setattr(recipes, "RECIPES", (replace(recipe, seeds=(1,)),))
+    assert run(*words) == 0
+    first = [row for row in before if row.seed != "2" and row.model != ENSEMBLE]
+    assert read_rows(here / "rows/words.csv") == first
+    assert len(first) < len(before)
 
 
 @pytest.mark.slow

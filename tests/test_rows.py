@@ -10,7 +10,7 @@ import pytest
 import rows
 from commands import PATIENCE
 from result_rows import row
-from rows import COLUMNS, ENSEMBLE, MACRO, add_rows, read_rows
+from rows import COLUMNS, ENSEMBLE, MACRO, add_rows, drop_others, read_rows
 
 from zoo.errors import BusyError, DataError
 from zoo.storage import alone
@@ -42,6 +42,13 @@ def test_rows_of_an_earlier_recipe_go_with_the_first_new_one(tmp_path: Path) -> 
     add_rows(path, together)
     add_rows(path, [row(model=ENSEMBLE, seed="", members="linear 1 2 3")])
     assert [one.members for one in read_rows(path) if one.model == ENSEMBLE] == ["linear 1 2 3"]
+
+
+def test_rows_of_a_member_that_the_recipe_no_longer_has_go(tmp_path: Path) -> None:
+    path, tasks = tmp_path / "trec6.csv", ["a", "b"]
+    add_rows(path, [row(task=task, seed=seed) for task in tasks for seed in "12"], tasks=tasks)
+    drop_others(path, "a", {("linear", "1")}, tasks=tasks)
+    assert [(one.task, one.seed) for one in read_rows(path)] == [("a", "1"), ("b", "1"), ("b", "2"), (MACRO, "1")]
 
 
 LINE = "trec6,,linear,1,dev,accuracy,0.5,0.4,0.7,10,1500000,90.0,a machine,,,0,1,abc"
