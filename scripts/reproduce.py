@@ -243,6 +243,8 @@ def score(options: argparse.Namespace) -> None:
         for job in (job for trainings in jobs for job in trainings):
             training_jobs.check_same(job)
     reports = [Report(recipe, options.results) for recipe, _ in found]
+    if options.results.resolve() == RESULTS and commit().endswith("+"):
+        complain("warning: src, configs or scripts differ from the last commit, so no commit has this code; commit it")
     rows = []
     for (recipe, files), trainings, report in zip(found, jobs, reports, strict=True):
         if not options.members:

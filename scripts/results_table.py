@@ -29,11 +29,12 @@ class Found:
         self.split = "test" if any(row.split == "test" for row in own) else "dev"
 
     def scored_on(self, single: Sequence[Row]) -> str:
-        """Name the part that is shown, and how many seeds there are of the single model, of how many of its recipe."""
+        """Name the part that is shown, its sources, and how many seeds of the single model there are, of how many."""
         if not self.rows:
             return NONE
+        sources = next(row.sources for row in self.rows if row.split == self.split)
         found = str(len(single)) if len(single) == self.seeds else f"{len(single)} of {self.seeds}"
-        return f"{self.split}, {found} seed{'' if found == '1' else 's'}"
+        return f"{self.split} ({sources:,}), {found} seed{'' if found == '1' else 's'}"
 
     def of(self, model: str, metric: str) -> list[Row]:
         """Return the rows of a model, a seed each."""

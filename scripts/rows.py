@@ -57,6 +57,11 @@ class Row:
         return self.task, self.model, self.seed, self.split, self.metric
 
     @property
+    def training(self) -> tuple[str, str, float, str]:
+        """What tells one training of a model from another; the commit of an ensemble is that of its scoring."""
+        return self.config, self.members, self.seconds, self.commit if self.seed else ""
+
+    @property
     def order(self) -> tuple[Any, ...]:
         """What rows are sorted by: baselines, models and their seeds, ensembles."""
         kind = (self.model == ENSEMBLE, not self.model.startswith("baseline"), self.model)
@@ -97,14 +102,14 @@ def _row(cells: Sequence[str]) -> Row:
 
 
 def add_rows(path: Path, rows: Sequence[Row], *, tasks: Sequence[str] = ()) -> None:
-    """Put rows into a file, in the place of those with the same keys or of a model of other options or members.
+    """Put rows into a file, in the place of those with the same keys or of another training of the same model.
 
     `tasks` are those of the recipe where it has several: then means over all of them are made anew.
     """
-    made = {row.key[:3]: (row.config, row.members) for row in rows}
+    made = {row.key[:3]: row.training for row in rows}
 
     def changed(old: Sequence[Row]) -> list[Row]:
-        return [*(row for row in old if made.get(row.key[:3]) in (None, (row.config, row.members))), *rows]
+        return [*(row for row in old if made.get(row.key[:3]) in (None, row.training)), *rows]
 
     _rewrite(path, changed, tasks)
 

@@ -38,12 +38,12 @@ def test_the_leaderboard_gives_mean_and_spread_over_seeds_and_says_which_part(tm
     rows += [row(model="baseline: majority label", seed="", value=0.2, parameters=0)]
     add_rows(tmp_path / "trec6.csv", rows)
     expected = [f"{100 * mean(values):.2f} ± {100 * stdev(values):.2f}", "95.00 [90.00, 99.00] (3 models)",
-                "20.00 (majority label)", "dev, 3 seeds", "1.50 M", "2.0"]  # fmt: skip
+                "20.00 (majority label)", "dev (10), 3 seeds", "1.50 M", "2.0"]  # fmt: skip
     found = cells(results_table.leaderboard(tmp_path), "TREC-6")
     assert [found[2], found[4], *found[5:]] == expected
     add_rows(tmp_path / "trec6.csv", [row(split="test", value=0.93)])
     found = cells(results_table.leaderboard(tmp_path), "TREC-6")
-    assert [found[2], found[4], found[6]] == ["93.00", "-", "test, 1 of 3 seeds"]
+    assert [found[2], found[4], found[6]] == ["93.00", "-", "test (10), 1 of 3 seeds"]
 
 
 def test_figures_of_two_metrics_stand_side_by_side_and_what_is_missing_is_a_stroke(tmp_path: Path) -> None:

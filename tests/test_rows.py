@@ -38,6 +38,9 @@ def test_rows_of_an_earlier_recipe_go_with_the_first_new_one(tmp_path: Path) -> 
     add_rows(path, [row(split="test"), row(), row(seed="2")])
     add_rows(path, [row(config="1")])
     assert [(one.seed, one.split, one.config) for one in read_rows(path)] == [("1", "dev", "1"), ("2", "dev", "0")]
+    add_rows(path, [row(split="test", config="1"), row(split="test", seed="2")])
+    add_rows(path, [row(config="1", commit="def"), row(seed="2", seconds=91.0)])  # trained again, without a test file
+    assert {one.split for one in read_rows(path)} == {"dev"}
     together = [row(model=ENSEMBLE, seed="", members="linear 1 2", split=split) for split in ("dev", "test")]
     add_rows(path, together)
     add_rows(path, [row(model=ENSEMBLE, seed="", members="linear 1 2 3")])

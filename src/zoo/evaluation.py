@@ -145,7 +145,7 @@ def evaluate(
 
     `loss` is in nats per target symbol, the end symbol included, or per label. Of sequences there are
     `token_error_rate`, `sequence_error_rate` and, with `setting.bleu`, `bleu` and `chrf` (0 to 100) with their
-    signatures; of labels `accuracy`, `macro_f1` and `ece`. Rates are fractions; the first may exceed 1. The model lies
+    signatures; of labels `accuracy`, `macro_f1` and `ece`. Rates are fractions, at most 1. The model lies
     on `setting.device`, and comes back in eval mode. `limit` decodes only so many sources, evenly spread; 0: all.
     """
     return judge(model, corpus, codecs, setting, limit=limit).metrics()
