@@ -72,6 +72,10 @@ def test_a_run_on_own_files_is_evaluated_from_another_directory(
     assert open_run(here / results["run_dir"]).evaluate("test") == results["test"]
     saved: Any = load_config(here / results["run_dir"] / "config.yaml").dataset
     assert (saved.train, saved.valid) == ([str(here / "src.txt")] * 2, str(here / "rows.tsv"))
+    moved = (here / "rows.tsv").rename(here / "moved.tsv")
+    with pytest.raises(DataError, match=r"rows\.tsv: no such file any more; put it back, or name other files"):
+        open_run(here / results["run_dir"]).evaluate("test")
+    assert open_run(here / results["run_dir"]).evaluate("test", files=[str(moved)]) == results["test"]
 
 
 def test_predicted_labels_come_with_the_probability_of_each(here: Path, toy: Toy) -> None:

@@ -162,7 +162,12 @@ class Run:
         """Return the corpus of a part of the run's data, or of `files` (one, or two line-aligned ones) instead."""
         paths = None if files is None else (files[0] if len(files) == 1 else list(files))
         notes: Counter[str] = Counter()
-        corpus = read_split(self.config, self.coding.codecs, self.coding.labels, split, files=paths, notes=notes)
+        try:
+            corpus = read_split(self.config, self.coding.codecs, self.coding.labels, split, files=paths, notes=notes)
+        except DataError as error:
+            if files is None and isinstance(error.__cause__, FileNotFoundError):
+                raise DataError(f"{error} any more; put it back, or name other files with --data") from error
+            raise
         if isinstance(corpus, TextCorpus) and (corpus.labels < 0).all():
             columns = getattr(self.config.dataset, "columns", [0, 1])
             raise DataError(
