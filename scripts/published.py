@@ -29,7 +29,8 @@ LEADERBOARD = (
     Entry("TREC-6, accuracy %", "trec6", "", ("accuracy",), "CNN 88.2 to 92.0"),
     Entry("SST-2, accuracy %", "sst2", "", ("accuracy",), "CNN, with phrases 83.5"),
     Entry("R8, accuracy %", "r8", "", ("accuracy",), "fastText 96.1, BiLSTM 96.3, TextGCN 97.1"),
-    Entry("IMDB, own test part, films seen in training, accuracy %", "imdb", "", ("accuracy",), "LSTM 88.4, NB-SVM trigrams 91.8"),
+    Entry("IMDB, own test part, films seen in training, accuracy %", "imdb", "", ("accuracy",),
+          "LSTM 88.4, NB-SVM trigrams 91.8"),
 )  # fmt: skip
 
 SIGMORPHON = {
